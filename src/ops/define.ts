@@ -1,0 +1,188 @@
+import type { Attribute, DataType, Dim, Graph, Tensor, TensorType } from "../ir/index.ts";
+import type { AttributeSpecs, AttributeValues } from "./attributes.ts";
+
+/** What is known of a tensor while shapes are inferred. */
+export interface TensorInfo extends TensorType {
+  /** Set when the value is a constant of the graph. */
+  readonly constant?: Tensor | undefined;
+  /** Contents of a small integer tensor (rank 0 or 1) used in shape arithmetic, row-major; entries may be symbolic or "?". */
+  readonly elements?: readonly Dim[] | undefined;
+}
+
+type Plain<K extends string> = K extends `...${infer N}` ? N : K extends `${infer N}?` ? N : K;
+
+/** Ports by their ONNX names: "bias?" may be missing, "...inputs" is a list (always the last). */
+export type Named<L extends readonly string[], T> = {
+  readonly [K in L[number] as Plain<K>]: K extends `...${string}`
+    ? readonly (T | undefined)[]
+    : K extends `${string}?`
+      ? T | undefined
+      : T;
+};
+export type PortName<L extends readonly string[]> = Plain<L[number]>;
+
+/** What an op's rules may ask about the call beside its inputs. */
+export interface Call<A extends AttributeSpecs = AttributeSpecs> {
+  readonly attributes: AttributeValues<A>;
+  /** All attributes as written, for ops whose attributes are open. */
+  readonly raw: ReadonlyMap<string, Attribute>;
+  readonly outputCount: number;
+  /** Which outputs are wanted (ONNX leaves optional outputs out by an empty name). */
+  readonly wants: (output: number) => boolean;
+  /** Infers a graph attribute's outputs, given what its inputs carry. */
+  readonly inferGraph: (graph: Graph, inputs: readonly (TensorInfo | undefined)[]) => readonly (TensorInfo | undefined)[];
+  /** Stops with an error that names the node: the model is invalid. */
+  readonly reject: (reason: string) => never;
+}
+
+/** `undefined` as an output: nothing is known of it. */
+export type Infer<I extends readonly string[], O extends readonly string[], A extends AttributeSpecs> = (
+  inputs: Named<I, TensorInfo>,
+  call: Call<A>,
+) => {
+  readonly [K in O[number] as Plain<K>]?:
+    | (K extends `...${string}` ? readonly (TensorInfo | undefined)[] : TensorInfo)
+    | undefined;
+};
+
+/** Multiply-accumulates and floating-point operations of one run. One MAC counts as two FLOPs. */
+export interface Cost {
+  readonly macs: number;
+  readonly flops: number;
+  /** Bytes read and written where it is not simply inputs plus outputs (Gather reads rows, not the table). */
+  readonly bytes?: number;
+}
+export interface StaticInfo {
+  readonly dtype: DataType;
+  readonly shape: readonly number[];
+}
+
+/** How the range of an op's output arises, for integer arithmetic. */
+export type OutputRange<P extends string> =
+  | "calibrated"
+  /** The op moves or selects elements: output and the named inputs share scale and zero point. */
+  | { readonly sameAs: readonly P[] }
+  /** Known beforehand (Softmax, Sigmoid: 0..1; Tanh: -1..1). */
+  | { readonly range: readonly [number, number] }
+  /** The output is not a quantized tensor (ArgMax gives indices). */
+  | "none";
+
+export interface QuantizationFacet<P extends string = string> {
+  /** Inputs that carry activations, quantized per tensor. */
+  readonly activations: readonly P[];
+  /** A constant input that holds weights; `channelAxis` is the output-channel axis for per-channel scales, negative counts from the end. */
+  readonly weight?: {
+    readonly input: P;
+    readonly channelAxis: (attributes: Readonly<Record<string, unknown>>, rank: number) => number;
+    readonly bias?: P;
+  };
+  readonly output: OutputRange<P>;
+}
+
+/** One axis of one port, by position. */
+export interface PortAxis {
+  readonly port: "input" | "output";
+  readonly index: number;
+  readonly axis: number;
+}
+/** Cutting index i of axis `a` cuts indices [offset + i*repeat, offset + (i+1)*repeat) of axis `b`, `period` times over. */
+export interface ChannelLink {
+  readonly a: PortAxis;
+  readonly b: PortAxis;
+  readonly offset?: number;
+  readonly repeat?: number;
+}
+/** What a rule about channels may ask; shapes are undefined where unknown. */
+export interface ChannelCall {
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly inputShapes: readonly (readonly Dim[] | undefined)[];
+  readonly outputShapes: readonly (readonly Dim[] | undefined)[];
+}
+/**
+ * How removing a channel travels through the op. "elementwise": every output axis is the same (broadcast) axis of every input.
+ * "barrier": it does not. A function lists the links; an axis without a link cannot be cut.
+ */
+export type ChannelFacet = "barrier" | "elementwise" | ((call: ChannelCall) => readonly ChannelLink[]);
+
+/** Builds the gradient as ONNX nodes; typed by the training engine's builder. Returns the gradient of each differentiable input. */
+export type GradientFacet<P extends string = string> = (call: {
+  // biome-ignore lint/suspicious/noExplicitAny: the builder belongs to the training engine, a layer above
+  readonly b: any;
+  // biome-ignore lint/suspicious/noExplicitAny: values are the builder's
+  readonly [port: string]: any;
+}) => { readonly [K in P]?: unknown };
+
+export interface OpSpec<I extends readonly string[], O extends readonly string[], A extends AttributeSpecs> {
+  readonly type: string;
+  readonly domain?: string;
+  /** Operator set version that this record describes; the record serves models from here to the next record of the same type. */
+  readonly since: number;
+  readonly inputs: I;
+  readonly outputs: O;
+  readonly attributes?: A;
+  /** False when two equal calls may differ (Random*); such nodes are never folded or merged. */
+  readonly deterministic?: boolean;
+  readonly infer: Infer<I, O, A>;
+  /** Default: no MACs, one FLOP per output element. */
+  readonly cost?: (inputs: Named<I, StaticInfo>, outputs: Named<O, StaticInfo>, attributes: AttributeValues<A>) => Cost;
+  readonly channels: ChannelFacet;
+  readonly quantization?: QuantizationFacet<PortName<I>>;
+  readonly gradient?: GradientFacet<PortName<I>>;
+}
+
+/** An op record with its port types erased: what shared code asks. */
+export interface OpDef {
+  readonly type: string;
+  readonly domain: string;
+  readonly since: number;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: AttributeSpecs;
+  readonly deterministic: boolean;
+  readonly infer: (inputs: Readonly<Record<string, unknown>>, call: Call) => Readonly<Record<string, unknown>>;
+  readonly cost:
+    | ((
+        inputs: Readonly<Record<string, unknown>>,
+        outputs: Readonly<Record<string, unknown>>,
+        attributes: Readonly<Record<string, unknown>>,
+      ) => Cost)
+    | undefined;
+  readonly channels: ChannelFacet;
+  readonly quantization: QuantizationFacet | undefined;
+  readonly gradient: GradientFacet | undefined;
+}
+
+export function defineOp<
+  const I extends readonly string[],
+  const O extends readonly string[],
+  const A extends AttributeSpecs = Record<never, never>,
+>(spec: OpSpec<I, O, A>): OpDef {
+  const defaults = {
+    domain: "",
+    deterministic: true,
+    attributes: {},
+    cost: undefined,
+    quantization: undefined,
+    gradient: undefined,
+  };
+  return { ...defaults, ...(spec as unknown as Partial<OpDef> & Omit<OpDef, keyof typeof defaults>) };
+}
+
+export const barrier = "barrier" as const;
+export const elementwise = "elementwise" as const;
+
+/** Quantization of an op that moves or selects elements of one input. */
+export const sameScale = <const P extends string>(...inputs: P[]): QuantizationFacet<P> => ({
+  activations: inputs,
+  output: { sameAs: inputs },
+});
+/** Quantization of an op with free scales in and out. */
+export const calibrated = <const P extends string>(...inputs: P[]): QuantizationFacet<P> => ({
+  activations: inputs,
+  output: "calibrated",
+});
+/** Quantization of an op whose output range is known beforehand. */
+export const fixedRange = <const P extends string>(low: number, high: number, ...inputs: P[]): QuantizationFacet<P> => ({
+  activations: inputs,
+  output: { range: [low, high] },
+});

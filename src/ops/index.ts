@@ -1,0 +1,3 @@
+export * from "./attributes.ts";
+export * from "./define.ts";
+export * from "./registry.ts";
