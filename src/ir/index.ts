@@ -1,5 +1,6 @@
 export * from "./attribute.ts";
 export * from "./clone.ts";
+export * from "./dim.ts";
 export * from "./dtype.ts";
 export * from "./float16.ts";
 export * from "./graph.ts";
