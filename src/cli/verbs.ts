@@ -1,0 +1,15 @@
+import type { Command } from "commander";
+
+/** A verb's file: adds description, arguments, options and action to an empty command. */
+export interface VerbModule {
+  configure(command: Command): void;
+}
+
+export interface Verb {
+  /** One line for the overview; the verb's own `--help` says more. */
+  readonly summary: string;
+  readonly load: () => Promise<VerbModule>;
+}
+
+/** Every verb, loaded only when asked for, so that `--help` starts at once. */
+export const verbs: Readonly<Record<string, Verb>> = {};
