@@ -1,35 +1,38 @@
-/** A seeded source of pseudo-random numbers: the same seed gives the same stream on every machine. */
-export interface Random {
-  /** Uniform in [0, 1). */
-  next(): number;
-  /** Uniform integer in [0, bound). */
-  below(bound: number): number;
-  /** Standard normal. */
-  normal(): number;
-}
-
-/** 32 bits of state, period 2^32, passes the usual small batteries ("mulberry32", T. Ettinger, public domain). */
-export function seededRandom(seed: number): Random {
+/**
+ * A seeded stream of uniform numbers in [0, 1): the same on every machine. Generator: mulberry32 (32-bit state, public domain),
+ * good enough for shuffles and resampling, not for secrets.
+ */
+export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
-  const next = (): number => {
+  return () => {
     state = (state + 0x6d2b79f5) >>> 0;
-    let bits = Math.imul(state ^ (state >>> 15), state | 1);
-    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
-    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
-  };
-  return {
-    next,
-    below: (bound) => Math.floor(next() * bound),
-    // Box and Muller 1958; 1 - u keeps the logarithm finite
-    normal: () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next()),
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
   };
 }
 
-/** The items in seeded random order (Fisher and Yates); the input stays as it is. */
-export function shuffled<T>(items: readonly T[], random: Random): T[] {
+/** Standard normal numbers from a uniform stream (Box–Muller). */
+export function seededNormal(uniform: () => number): () => number {
+  let spare: number | undefined;
+  return () => {
+    if (spare !== undefined) {
+      const value = spare;
+      spare = undefined;
+      return value;
+    }
+    const radius = Math.sqrt(-2 * Math.log(1 - uniform()));
+    const angle = 2 * Math.PI * uniform();
+    spare = radius * Math.sin(angle);
+    return radius * Math.cos(angle);
+  };
+}
+
+/** The items in random order (Fisher and Yates); the input stays as it is. */
+export function shuffled<T>(items: readonly T[], uniform: () => number): T[] {
   const result = [...items];
   for (let i = result.length - 1; i > 0; i--) {
-    const j = random.below(i + 1);
+    const j = Math.floor(uniform() * (i + 1));
     const swapped = result[i] as T;
     result[i] = result[j] as T;
     result[j] = swapped;
