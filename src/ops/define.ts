@@ -62,6 +62,8 @@ export type OutputRange<P extends string> =
   | "calibrated"
   /** The op moves or selects elements: output and the named inputs share scale and zero point. */
   | { readonly sameAs: readonly P[] }
+  /** Limits its first input (Relu, Clip); `constants` are the scalar constants of all inputs. A quantize node after it can take its place. */
+  | { readonly clamp: (constants: readonly (number | undefined)[]) => readonly [number, number] | undefined }
   /** Known beforehand (Softmax, Sigmoid: 0..1; Tanh: -1..1). */
   | { readonly range: readonly [number, number] }
   /** The output is not a quantized tensor (ArgMax gives indices). */
