@@ -1,0 +1,119 @@
+import { numel } from "../ir/index.ts";
+import { attr } from "./attributes.ts";
+import { fromEnd, input, link, output, sameAxes } from "./channel-links.ts";
+import { type ChannelLink, calibrated, defineOp } from "./define.ts";
+import { axisIndex, like } from "./type-rules.ts";
+
+/** Parameters of one entry per channel (axis 1 of input 0 and output 0), by input position. */
+const perChannel = (...parameters: number[]): ChannelLink[] => parameters.map((i) => link(input(i, 0), output(0, 1)));
+
+export const batchNormalization = defineOp({
+  type: "BatchNormalization",
+  since: 15,
+  inputs: ["X", "scale", "B", "input_mean", "input_var"],
+  outputs: ["Y", "running_mean?", "running_var?"],
+  attributes: { epsilon: attr.float(1e-5), momentum: attr.float(0.9), training_mode: attr.int(0) },
+  infer: ({ X, input_mean, input_var }) => ({ Y: like(X), running_mean: like(input_mean), running_var: like(input_var) }),
+  cost: (_, { Y }) => ({ macs: numel(Y.shape), flops: 2 * numel(Y.shape) }), // one scale and shift per element
+  channels: ({ inputShapes }) => [...sameAxes(inputShapes[0]?.length, () => false), ...perChannel(1, 2, 3, 4)],
+});
+
+export const instanceNormalization = defineOp({
+  type: "InstanceNormalization",
+  since: 6,
+  inputs: ["input", "scale", "B"],
+  outputs: ["output"],
+  attributes: { epsilon: attr.float(1e-5) },
+  infer: ({ input }) => ({ output: like(input) }),
+  cost: (_, { output }) => ({ macs: 0, flops: 7 * numel(output.shape) }), // mean, variance, then scale and shift
+  channels: ({ inputShapes }) => [...sameAxes(inputShapes[0]?.length, (axis) => axis > 1), ...perChannel(1, 2)],
+  quantization: { activations: ["input"], output: "calibrated" },
+});
+
+export const groupNormalization = defineOp({
+  type: "GroupNormalization",
+  since: 21,
+  inputs: ["X", "scale", "bias"],
+  outputs: ["Y"],
+  attributes: { num_groups: attr.required.int(), epsilon: attr.float(1e-5), stash_type: attr.int(1) },
+  infer: ({ X }) => ({ Y: like(X) }),
+  cost: (_, { Y }) => ({ macs: 0, flops: 7 * numel(Y.shape) }),
+  channels: () => [link(input(0, 0), output(0, 0))], // the channels of a group share their statistics
+});
+
+export const layerNormalization = defineOp({
+  type: "LayerNormalization",
+  since: 17,
+  inputs: ["X", "Scale", "B?"],
+  outputs: ["Y", "Mean?", "InvStdDev?"],
+  attributes: { axis: attr.int(-1), epsilon: attr.float(1e-5), stash_type: attr.int(1) },
+  infer: ({ X }, { attributes, reject }) => {
+    const axis = X.shape && axisIndex(attributes.axis, X.shape.length, reject);
+    const statistics = like(X, axis === undefined ? undefined : X.shape?.map((dim, i) => (i < axis ? dim : 1)), "float32");
+    return { Y: like(X), Mean: statistics, InvStdDev: statistics };
+  },
+  cost: (_, { Y }) => ({ macs: 0, flops: 7 * numel(Y.shape) }),
+  channels: ({ attributes, inputShapes }) => {
+    const rank = inputShapes[0]?.length ?? 0;
+    const axis = fromEnd(Number(attributes.axis ?? -1), rank);
+    return sameAxes(rank, (i) => i >= axis);
+  },
+  quantization: calibrated("X"),
+});
+
+export const rmsNormalization = defineOp({
+  type: "RMSNormalization",
+  since: 23,
+  inputs: ["X", "scale"],
+  outputs: ["Y"],
+  attributes: { axis: attr.int(-1), epsilon: attr.float(1e-5), stash_type: attr.int(1) },
+  infer: ({ X }, { attributes, reject }) => {
+    if (X.shape) axisIndex(attributes.axis, X.shape.length, reject);
+    return { Y: like(X) };
+  },
+  cost: (_, { Y }) => ({ macs: 0, flops: 4 * numel(Y.shape) }),
+  channels: layerNormalization.channels,
+  quantization: calibrated("X"),
+});
+
+export const lrn = defineOp({
+  type: "LRN",
+  since: 13,
+  inputs: ["X"],
+  outputs: ["Y"],
+  attributes: { size: attr.required.int(), alpha: attr.float(1e-4), beta: attr.float(0.75), bias: attr.float(1) },
+  infer: ({ X }) => ({ Y: like(X) }),
+  cost: (_, { Y }, { size }) => ({ macs: 0, flops: (2 * size + 12) * numel(Y.shape) }), // a window of squares, then a power
+  channels: ({ inputShapes }) => sameAxes(inputShapes[0]?.length, (axis) => axis === 1),
+});
+
+export const lpNormalization = defineOp({
+  type: "LpNormalization",
+  since: 1,
+  inputs: ["input"],
+  outputs: ["output"],
+  attributes: { axis: attr.int(-1), p: attr.int(2) },
+  infer: ({ input }) => ({ output: like(input) }),
+  cost: (_, { output }) => ({ macs: 0, flops: 3 * numel(output.shape) }),
+  channels: ({ attributes, inputShapes }) => {
+    const rank = inputShapes[0]?.length ?? 0;
+    const axis = fromEnd(Number(attributes.axis ?? -1), rank);
+    return sameAxes(rank, (i) => i === axis);
+  },
+  quantization: { activations: ["input"], output: { range: [-1, 1] } },
+});
+
+export const meanVarianceNormalization = defineOp({
+  type: "MeanVarianceNormalization",
+  since: 13,
+  inputs: ["X"],
+  outputs: ["Y"],
+  attributes: { axes: attr.ints([0, 2, 3]) },
+  infer: ({ X }) => ({ Y: like(X) }),
+  cost: (_, { Y }) => ({ macs: 0, flops: 6 * numel(Y.shape) }),
+  channels: ({ attributes, inputShapes }) => {
+    const rank = inputShapes[0]?.length ?? 0;
+    const axes = ((attributes.axes as readonly number[] | undefined) ?? [0, 2, 3]).map((axis) => fromEnd(axis, rank));
+    return sameAxes(rank, (i) => axes.includes(i));
+  },
+});

@@ -1,0 +1,58 @@
+import { type DataType, dataTypeFromCode, numel } from "../ir/index.ts";
+import { attr } from "./attributes.ts";
+import { fromEnd, input, link, sameAxes } from "./channel-links.ts";
+import { barrier, type ChannelCall, type ChannelLink, defineOp, type TensorInfo } from "./define.ts";
+import { like } from "./type-rules.ts";
+
+/** Every axis passes through; a scale and zero point of one entry per channel follow their axis, blocked ones cannot be cut. */
+function scaledLinks({ attributes, inputShapes }: ChannelCall): ChannelLink[] {
+  const rank = inputShapes[0]?.length ?? 0;
+  const axis = fromEnd(Number(attributes.axis ?? 1), rank);
+  const scale = inputShapes[1];
+  const blocked = scale !== undefined && scale.length > 1;
+  const links = sameAxes(rank, (i) => blocked && i === axis);
+  if (scale?.length === 1 && scale[0] !== 1 && rank > 0)
+    links.push(...[1, 2].filter((i) => inputShapes[i]).map((i) => link(input(0, axis), input(i, 0))));
+  return links;
+}
+
+const quantizedType = (zeroPoint: TensorInfo | undefined, code: number): DataType =>
+  zeroPoint?.dtype ?? dataTypeFromCode(code) ?? "uint8";
+
+export const quantizeLinear = defineOp({
+  type: "QuantizeLinear",
+  since: 21,
+  inputs: ["x", "y_scale", "y_zero_point?"],
+  outputs: ["y"],
+  attributes: { axis: attr.int(1), block_size: attr.int(0), output_dtype: attr.int(0), saturate: attr.int(1) },
+  infer: ({ x, y_zero_point }, { attributes }) => ({
+    y: like(x, x.shape, quantizedType(y_zero_point, attributes.output_dtype)),
+  }),
+  cost: (_, { y }) => ({ macs: 0, flops: 3 * numel(y.shape) }), // scale, round, shift
+  channels: scaledLinks,
+});
+
+export const dequantizeLinear = defineOp({
+  type: "DequantizeLinear",
+  since: 21,
+  inputs: ["x", "x_scale", "x_zero_point?"],
+  outputs: ["y"],
+  attributes: { axis: attr.int(1), block_size: attr.int(0) },
+  infer: ({ x, x_scale }) => ({ y: like(x, x.shape, x_scale.dtype) }),
+  cost: (_, { y }) => ({ macs: 0, flops: 2 * numel(y.shape) }),
+  channels: scaledLinks,
+});
+
+export const dynamicQuantizeLinear = defineOp({
+  type: "DynamicQuantizeLinear",
+  since: 11,
+  inputs: ["x"],
+  outputs: ["y", "y_scale", "y_zero_point"],
+  infer: ({ x }) => ({
+    y: like(x, x.shape, "uint8"),
+    y_scale: like(x, [], "float32"),
+    y_zero_point: like(x, [], "uint8"),
+  }),
+  cost: ({ x }) => ({ macs: 0, flops: 5 * numel(x.shape) }), // range, then scale, round, shift
+  channels: barrier, // the range is over the whole tensor
+});
