@@ -5,7 +5,7 @@ import type { AttributeSpecs, AttributeValues } from "./attributes.ts";
 export interface TensorInfo extends TensorType {
   /** Set when the value is a constant of the graph. */
   readonly constant?: Tensor | undefined;
-  /** Contents of a small integer tensor (rank 0 or 1) used in shape arithmetic, row-major; entries may be symbolic or "?". */
+  /** Contents of a small integer tensor of static shape used in shape arithmetic, row-major; entries may be symbolic or "?". */
   readonly elements?: readonly Dim[] | undefined;
 }
 
@@ -99,6 +99,8 @@ export interface ChannelCall {
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly inputShapes: readonly (readonly Dim[] | undefined)[];
   readonly outputShapes: readonly (readonly Dim[] | undefined)[];
+  /** Contents of small integer inputs (pads, steps), where known; a rule that needs them and lacks them gives no link. */
+  readonly inputElements?: readonly (readonly Dim[] | undefined)[];
 }
 /**
  * How removing a channel travels through the op. "elementwise": every output axis is the same (broadcast) axis of every input.
@@ -124,6 +126,8 @@ export interface OpSpec<I extends readonly string[], O extends readonly string[]
   readonly attributes?: A;
   /** False when two equal calls may differ (Random*); such nodes are never folded or merged. */
   readonly deterministic?: boolean;
+  /** True when ONNX fixes float ports to float32 whatever the data type is (Resize's scales); such nodes stay out of float16. */
+  readonly fixedFloat32?: boolean;
   readonly infer: Infer<I, O, A>;
   /** Default: no MACs, one FLOP per output element. */
   readonly cost?: (inputs: Named<I, StaticInfo>, outputs: Named<O, StaticInfo>, attributes: AttributeValues<A>) => Cost;
@@ -141,6 +145,7 @@ export interface OpDef {
   readonly outputs: readonly string[];
   readonly attributes: AttributeSpecs;
   readonly deterministic: boolean;
+  readonly fixedFloat32: boolean;
   readonly infer: (inputs: Readonly<Record<string, unknown>>, call: Call) => Readonly<Record<string, unknown>>;
   readonly cost:
     | ((
@@ -162,6 +167,7 @@ export function defineOp<
   const defaults = {
     domain: "",
     deterministic: true,
+    fixedFloat32: false,
     attributes: {},
     cost: undefined,
     quantization: undefined,

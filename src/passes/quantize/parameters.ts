@@ -1,0 +1,128 @@
+import { fromTypedArray, type Tensor, tensorOf, toFloat32 } from "../../ir/index.ts";
+import type { Range } from "./ranges.ts";
+import { integerBounds, type QuantizationRow } from "./row.ts";
+
+/** Scale and zero point of a tensor quantized as a whole: real = (q - zeroPoint) * scale. */
+export interface TensorParameters {
+  readonly scale: number;
+  readonly zeroPoint: number;
+  readonly dtype: "uint8" | "int8";
+}
+
+/** The smallest scale that keeps s_x·s_w a normal float32 whatever it meets. */
+const leastScale = 2 ** -40;
+
+/** Parameters that cover a range; zero maps to an integer exactly (ONNX QuantizeLinear semantics). */
+export function activationParameters(range: Range, { dtype, symmetric }: QuantizationRow["activation"]): TensorParameters {
+  const [low, high] = integerBounds(dtype, { narrow: symmetric });
+  if (symmetric) {
+    const middle = dtype === "uint8" ? 128 : 0;
+    return {
+      scale: Math.fround(Math.max(Math.max(-range.min, range.max) / (high - middle), leastScale)),
+      zeroPoint: middle,
+      dtype,
+    };
+  }
+  const scale = Math.fround(Math.max((range.max - range.min) / (high - low), leastScale));
+  return { scale, zeroPoint: clamp(roundEven(low - range.min / scale), low, high), dtype };
+}
+
+/** The reals that the integers stand for, at both ends. */
+export function representable({ scale, zeroPoint, dtype }: TensorParameters): Range {
+  const [low, high] = integerBounds(dtype);
+  return { min: (low - zeroPoint) * scale, max: (high - zeroPoint) * scale };
+}
+
+export const clamp = (x: number, low: number, high: number): number => (x < low ? low : x > high ? high : x);
+
+/** Rounds half to even, as QuantizeLinear does. */
+export function roundEven(x: number): number {
+  const down = Math.floor(x);
+  const rest = x - down;
+  if (rest < 0.5) return down;
+  if (rest > 0.5) return down + 1;
+  return down % 2 === 0 ? down : down + 1;
+}
+
+export interface QuantizedWeight {
+  readonly tensor: Tensor;
+  /** One entry, or one per channel. */
+  readonly scales: Float32Array;
+  /** Undefined: one scale for the whole tensor. */
+  readonly axis: number | undefined;
+}
+
+/** Symmetric weight scales from the largest magnitude, per channel along `axis` or for the whole tensor. */
+export function weightScales(weight: Tensor, axis: number | undefined, reduced: boolean): Float32Array {
+  const values = toFloat32(weight);
+  const limit = integerBounds("int8", { narrow: true, reduced })[1];
+  const { channels, inner } = channelLayout(weight.shape, axis);
+  const largest = new Float32Array(channels);
+  for (let i = 0; i < values.length; i++) {
+    const channel = Math.floor(i / inner) % channels;
+    const magnitude = Math.abs(values[i] as number);
+    if (magnitude > (largest[channel] as number)) largest[channel] = magnitude;
+  }
+  return largest.map((magnitude) => Math.max(magnitude / limit, leastScale));
+}
+
+export function channelLayout(shape: readonly number[], axis: number | undefined): { channels: number; inner: number } {
+  if (axis === undefined)
+    return {
+      channels: 1,
+      inner: Math.max(
+        1,
+        shape.reduce((a, b) => a * b, 1),
+      ),
+    };
+  return { channels: shape[axis] as number, inner: shape.slice(axis + 1).reduce((a, b) => a * b, 1) };
+}
+
+/** Rounds weights to int8 with the given scales. */
+export function quantizeWeight(
+  weight: Tensor,
+  scales: Float32Array,
+  axis: number | undefined,
+  reduced: boolean,
+): QuantizedWeight {
+  const values = toFloat32(weight);
+  const [low, high] = integerBounds("int8", { narrow: true, reduced });
+  const { channels, inner } = channelLayout(weight.shape, axis);
+  const integers = new Int8Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const scale = scales[channels === 1 ? 0 : Math.floor(i / inner) % channels] as number;
+    integers[i] = clamp(roundEven((values[i] as number) / scale), low, high);
+  }
+  return { tensor: fromTypedArray("int8", weight.shape, integers), scales, axis };
+}
+
+/** Any constant quantized as an activation is. */
+export function quantizeTensor(tensor: Tensor, { scale, zeroPoint, dtype }: TensorParameters): Tensor {
+  const [low, high] = integerBounds(dtype);
+  return tensorOf(
+    dtype,
+    tensor.shape,
+    Array.from(toFloat32(tensor), (x) => clamp(roundEven(x / scale) + zeroPoint, low, high)),
+  );
+}
+
+const int32Limit = 2 ** 31 - 1;
+
+/**
+ * The bias grid is s_x·s_w[c] in int32. A channel whose weights are all but zero has so small a scale that its bias would saturate;
+ * such scales are raised until the bias fits with a factor of two to spare.
+ */
+export function fitScalesToBias(scales: Float32Array, bias: Tensor, inputScale: number): Float32Array {
+  const values = toFloat32(bias);
+  return scales.map((scale, c) =>
+    Math.max(scale, Math.abs(values[scales.length === 1 ? 0 : c] ?? 0) / (inputScale * (int32Limit / 2))),
+  );
+}
+
+export function quantizeBias(bias: Tensor, inputScale: number, scales: Float32Array): { tensor: Tensor; scales: Float32Array } {
+  const biasScales = scales.map((scale) => Math.fround(inputScale * scale));
+  const integers = Int32Array.from(toFloat32(bias), (x, c) =>
+    clamp(roundEven(x / (biasScales[biasScales.length === 1 ? 0 : c] as number)), -int32Limit, int32Limit),
+  );
+  return { tensor: fromTypedArray("int32", bias.shape, integers), scales: biasScales };
+}

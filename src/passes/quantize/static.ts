@@ -1,0 +1,146 @@
+import { z } from "zod";
+import type { Graph, Model, Node, Tensor, Value } from "../../ir/index.ts";
+import { inferShapes } from "../../ops/infer.ts";
+import { definePass } from "../define.ts";
+import { correctedBias } from "./bias-correction.ts";
+import { addQuantizedActivationConstant, addQuantizePair, removeUnusedInitializers } from "./emit.ts";
+import { representable, type TensorParameters } from "./parameters.ts";
+import { type NodePlan, planQuantization, type QuantizationPlan } from "./plan.ts";
+import { chooseRange, type RangeMethod, rangeMethods } from "./ranges.ts";
+import type { QuantizationRow } from "./row.ts";
+import { solveScales } from "./scales.ts";
+import type { ActivationStatistics } from "./statistics.ts";
+import { quantizeLookup, quantizeNodeWeights } from "./weights.ts";
+
+export const staticParams = z.object({
+  row: z.custom<QuantizationRow>((row) => typeof row === "object" && row !== null),
+  /** Calibration statistics by value name, of the same graph. */
+  statistics: z.custom<ReadonlyMap<string, ActivationStatistics>>((map) => map instanceof Map),
+  method: z.enum(rangeMethods).default("minmax").describe("How activation ranges are chosen from the calibration statistics"),
+  percentile: z.number().min(50).max(100).default(99.99).describe("Share of values kept by the percentile method, in percent"),
+  exclude: z.array(z.string()).default([]).describe("Names of nodes that stay float"),
+  biasCorrection: z.boolean().default(false).describe("Move the mean error of rounded weights into the bias"),
+});
+export type StaticParams = z.infer<typeof staticParams>;
+
+/** Values whose ranges static quantization will want, by name. Infers types on the model. */
+export function valuesToObserve(model: Model, row: QuantizationRow, exclude: readonly string[] = []): string[] {
+  inferShapes(model);
+  const plan = planQuantization(model, row, new Set(exclude));
+  const names = new Set<string>();
+  for (const { node, activations, point } of plan.nodes.values()) {
+    for (const index of activations) if (!node.inputs[index]?.constant) names.add((node.inputs[index] as Value).name);
+    names.add(point.name);
+  }
+  return [...names];
+}
+
+/** INT8 weights and activations as QuantizeLinear/DequantizeLinear pairs that the target's runtime fuses into integer kernels. */
+export const quantizeStatic = definePass<StaticParams>({
+  name: "quantize/static",
+  summary: "INT8 weights and activations with ranges from calibration",
+  params: staticParams,
+  run({ model, params, note }) {
+    const { row } = params;
+    inferShapes(model);
+    const plan = planQuantization(model, row, new Set(params.exclude));
+    for (const { node, reason } of plan.floats) note("skipped", node, reason);
+    const rangeOf = (value: Value) => {
+      const statistics = params.statistics.get(value.name);
+      return (
+        statistics &&
+        chooseRange(statistics, params.method as RangeMethod, {
+          percentile: params.percentile,
+          symmetric: row.activation.symmetric,
+        })
+      );
+    };
+    const parameters = solveScales(plan, row, rangeOf);
+    const reads = activationReads(plan);
+    for (const nodePlan of plan.nodes.values()) quantizeWeightsOf(nodePlan, parameters, params);
+    for (const { node, table } of plan.lookups) quantizeLookup(node, table);
+    const dequantized = quantizeOutputs(plan, parameters, reads);
+    rewireInputs(reads, parameters, dequantized);
+    removeUnusedInitializers(model.graph);
+    for (const nodePlan of plan.nodes.values())
+      note("did", nodePlan.node, nodePlan.weight ? "integer weights and activations" : "integer activations");
+    for (const { node } of plan.lookups) note("did", node, "integer table");
+  },
+});
+
+interface Read {
+  readonly node: Node;
+  readonly index: number;
+  readonly value: Value;
+}
+
+const activationReads = (plan: QuantizationPlan): readonly Read[] =>
+  [...plan.nodes.values()].flatMap(({ node, activations }) =>
+    activations.map((index) => ({ node, index, value: node.inputs[index] as Value })),
+  );
+
+function quantizeWeightsOf(plan: NodePlan, parameters: ReadonlyMap<Value, TensorParameters>, params: StaticParams): void {
+  if (!plan.weight) return;
+  const input = plan.node.inputs[plan.activations[0] as number] as Value;
+  const bias: Tensor | undefined = params.biasCorrection
+    ? correctedBias(plan, params.statistics.get(input.name)?.channelMeans(), params.row.weight.reduceRange)
+    : undefined;
+  quantizeNodeWeights(plan, (parameters.get(input) as TensorParameters).scale, params.row.weight.reduceRange, bias);
+}
+
+/** Puts a pair after every planned node whose integer result is wanted; every reader, float ones too, then reads the dequantized value. */
+function quantizeOutputs(
+  plan: QuantizationPlan,
+  parameters: ReadonlyMap<Value, TensorParameters>,
+  reads: readonly Read[],
+): ReadonlySet<Value> {
+  const wanted = new Set(reads.map(({ value }) => value));
+  const done = new Set<Value>();
+  for (const nodePlan of plan.nodes.values()) {
+    const { node, op, point } = nodePlan;
+    done.add(point);
+    if (op.floatOutput && !wanted.has(point)) continue;
+    const point_ = parameters.get(point) as TensorParameters;
+    const from = absorbClamps(nodePlan, point_);
+    const graph = node.graph as Graph;
+    const { quantize, dequantize } = addQuantizePair(from, point_, (from.producer as Node).next);
+    graph.replaceAllUses(from, dequantize.output);
+    quantize.setInput(0, from);
+  }
+  for (const nodePlan of plan.nodes.values())
+    if (nodePlan.op.floatOutput && !wanted.has(nodePlan.point)) done.delete(nodePlan.point);
+  return done;
+}
+
+/** Removes Relu/Clip nodes whose limits the integer range already imposes (to half a step); returns the value to quantize. */
+function absorbClamps({ node, clamps, point, limits }: NodePlan, parameters: TensorParameters): Value {
+  if (clamps.length === 0) return node.output;
+  const range = representable(parameters);
+  const slack = 0.51 * parameters.scale;
+  if (range.min < limits[0] - slack || range.max > limits[1] + slack) return point;
+  const graph = node.graph as Graph;
+  graph.replaceAllUses(point, node.output);
+  node.output.type = point.type;
+  for (const clamp of [...clamps].reverse()) graph.remove(clamp);
+  return node.output;
+}
+
+/** Inputs that come from float nodes, graph inputs or constants get their own pair, read by integer nodes only. */
+function rewireInputs(reads: readonly Read[], parameters: ReadonlyMap<Value, TensorParameters>, done: ReadonlySet<Value>): void {
+  const pairs = new Map<Value, Value>();
+  for (const { node, index, value } of reads) {
+    if (done.has(value)) continue;
+    const own = parameters.get(value) as TensorParameters;
+    if (value.constant) {
+      node.setInput(index, addQuantizedActivationConstant(value, value.constant, own, node));
+      continue;
+    }
+    const graph = node.graph as Graph;
+    let pair = pairs.get(value);
+    if (!pair) {
+      pair = addQuantizePair(value, own, value.producer ? value.producer.next : graph.firstNode).dequantize.output;
+      pairs.set(value, pair);
+    }
+    node.setInput(index, pair);
+  }
+}
