@@ -1,1 +1,2 @@
-export {};
+export * from "./onnx/index.ts";
+export { type Chunk, chunkBytes } from "./protobuf/index.ts";

@@ -15,7 +15,11 @@ export interface ForeignType {
 }
 
 /** Attribute values by ONNX's own type names. Integers beyond 2^53 are bigint; `strings` that are not UTF-8 stay bytes. */
-export type Attribute =
+export type Attribute = AttributeContent & {
+  /** Encoded fields of the file that have no place here (doc string), written back as they are. */
+  readonly fields?: Uint8Array;
+};
+type AttributeContent =
   | { readonly type: "float"; readonly value: number }
   | { readonly type: "int"; readonly value: number | bigint }
   | { readonly type: "string"; readonly value: string | Uint8Array }

@@ -9,6 +9,7 @@ export function cloneGraph(source: Graph, outer: ReadonlyMap<Value, Value> = new
   graph.docString = source.docString;
   graph.metadata = source.metadata && new Map(source.metadata);
   graph.annotations = source.annotations;
+  graph.unknownFields = source.unknownFields;
   const values = new Map(outer);
   for (const input of source.inputs) values.set(input, copyFacts(input, graph.addInput(input.name, input.type)));
   for (const initializer of source.initializers) cloneInitializer(initializer, graph, values);
@@ -22,6 +23,7 @@ function copyFacts(from: Value, to: Value): Value {
   to.constant = from.constant;
   to.sparse = from.sparse;
   to.foreignType = from.foreignType;
+  to.encodedType = from.encodedType;
   to.metadata = from.metadata && new Map(from.metadata);
   to.docString = from.docString;
   return to;
@@ -42,6 +44,7 @@ export function cloneNode(node: Node, graph: Graph, values: Map<Value, Value>): 
   );
   copy.docString = node.docString;
   copy.metadata = node.metadata && new Map(node.metadata);
+  copy.unknownFields = node.unknownFields;
   node.outputs.forEach((output, i) => {
     values.set(output, copyFacts(output, copy.outputs[i] as Value));
   });

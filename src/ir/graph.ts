@@ -42,6 +42,8 @@ export class Graph {
   readonly outputs: Value[] = [];
   /** Encoded TensorAnnotation messages (quantization_annotation), kept as read. */
   annotations: readonly Uint8Array[] = [];
+  /** Encoded fields of the file that have no place here, written back as they are. */
+  unknownFields: Uint8Array | undefined;
   #first: Node | undefined;
   #last: Node | undefined;
   #nodeCount = 0;

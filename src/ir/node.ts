@@ -10,6 +10,8 @@ export class Node {
   readonly overload: string;
   docString: string | undefined;
   metadata: Map<string, string> | undefined;
+  /** Encoded fields of the file that have no place here (device configurations), written back as they are. */
+  unknownFields: Uint8Array | undefined;
   /** Undefined once removed. */
   graph: Graph | undefined;
   /** Neighbours in execution order; kept after removal so that a running iteration goes on. */

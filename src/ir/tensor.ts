@@ -19,19 +19,22 @@ export class Tensor {
   readonly shape: readonly number[];
   readonly external: ExternalLocation | undefined;
   readonly strings: readonly string[] | undefined;
+  /** Encoded fields of the file's record that have no place here (doc string, metadata), written back as they are. */
+  readonly fields: Uint8Array | undefined;
   readonly #source: Uint8Array | (() => Uint8Array);
 
   constructor(
     dtype: DataType,
     shape: readonly number[],
     source: Uint8Array | (() => Uint8Array),
-    extra: { external?: ExternalLocation; strings?: readonly string[] } = {},
+    extra: { external?: ExternalLocation; strings?: readonly string[]; fields?: Uint8Array | undefined } = {},
   ) {
     this.dtype = dtype;
     this.shape = shape;
     this.#source = source;
     this.external = extra.external;
     this.strings = extra.strings;
+    this.fields = extra.fields;
   }
 
   get size(): number {

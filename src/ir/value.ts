@@ -22,6 +22,8 @@ export class Value {
   constant: Tensor | undefined;
   sparse: SparseTensor | undefined;
   foreignType: ForeignType | undefined;
+  /** The file's encoded TypeProto where it says more than `type` can (denotations of dimensions); written back while it agrees with `type`. */
+  encodedType: Uint8Array | undefined;
   producer: Node | undefined;
   readonly uses = new Set<Use>();
   /** Facts that are written to the file (metadata_props and doc_string of its ValueInfo). */
