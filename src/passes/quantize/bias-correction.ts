@@ -14,7 +14,7 @@ export function correctedBias(plan: NodePlan, inputMeans: Float64Array | undefin
   const bias = weight?.bias === undefined ? undefined : (node.inputs[weight.bias] as Value).constant;
   const tensor = weight && (node.inputs[weight.index] as Value).constant;
   if (!weight || !bias || !tensor || weight.axis === undefined || !inputMeans) return undefined;
-  const inputAxis = linkedWeightAxis(plan);
+  const inputAxis = linkedAxes(plan)?.weight;
   if (inputAxis === undefined || tensor.shape[inputAxis] !== inputMeans.length) return undefined;
   const scales = weightScales(tensor, weight.axis, reduced);
   const quantized = quantizeWeight(tensor, scales, weight.axis, reduced).tensor.bytes();
@@ -32,8 +32,8 @@ export function correctedBias(plan: NodePlan, inputMeans: Float64Array | undefin
   return tensorOf("float32", bias.shape, corrected);
 }
 
-/** The weight axis whose index is the input's channel. */
-function linkedWeightAxis({ node, def, weight, activations }: NodePlan): number | undefined {
+/** The axis of the activation and the axis of the weight that count the same channels. */
+export function linkedAxes({ node, def, weight, activations }: NodePlan): { input: number; weight: number } | undefined {
   if (typeof def.channels !== "function" || !weight) return undefined;
   const links = def.channels({
     attributes: readAttributes(def.attributes, node.attributes, () => undefined as never),
@@ -44,7 +44,7 @@ function linkedWeightAxis({ node, def, weight, activations }: NodePlan): number 
     const ends = [link.a, link.b];
     const input = ends.find((end) => end.port === "input" && end.index === activations[0]);
     const other = ends.find((end) => end.port === "input" && end.index === weight.index);
-    if (input && other && !link.offset && (link.repeat ?? 1) === 1) return other.axis;
+    if (input && other && !link.offset && (link.repeat ?? 1) === 1) return { input: input.axis, weight: other.axis };
   }
   return undefined;
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Graph, Model, Node, Tensor, Value } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
 import { definePass } from "../define.ts";
-import { correctedBias } from "./bias-correction.ts";
+import { correctedBias, linkedAxes } from "./bias-correction.ts";
 import { addQuantizedActivationConstant, addQuantizePair, removeUnusedInitializers } from "./emit.ts";
 import { representable, type TensorParameters } from "./parameters.ts";
 import { type NodePlan, planQuantization, type QuantizationPlan } from "./plan.ts";
@@ -23,16 +23,25 @@ export const staticParams = z.object({
 });
 export type StaticParams = z.infer<typeof staticParams>;
 
-/** Values whose ranges static quantization will want, by name. Infers types on the model. */
-export function valuesToObserve(model: Model, row: QuantizationRow, exclude: readonly string[] = []): string[] {
+/**
+ * Values whose ranges static quantization will want, by name, with the channel axis where bias correction will want means. Infers types
+ * on the model.
+ */
+export function valuesToObserve(model: Model, row: QuantizationRow): { name: string; channelAxis?: number | undefined }[] {
   inferShapes(model);
-  const plan = planQuantization(model, row, new Set(exclude));
-  const names = new Set<string>();
-  for (const { node, activations, point } of plan.nodes.values()) {
-    for (const index of activations) if (!node.inputs[index]?.constant) names.add((node.inputs[index] as Value).name);
-    names.add(point.name);
+  const plan = planQuantization(model, row);
+  const axes = new Map<string, number | undefined>();
+  for (const nodePlan of plan.nodes.values()) {
+    const { node, activations, point } = nodePlan;
+    for (const index of activations) if (!node.inputs[index]?.constant) axes.set((node.inputs[index] as Value).name, undefined);
+    axes.set(point.name, axes.get(point.name));
   }
-  return [...names];
+  for (const nodePlan of plan.nodes.values()) {
+    const input = nodePlan.node.inputs[nodePlan.activations[0] as number];
+    const axis = linkedAxes(nodePlan)?.input;
+    if (input && axis !== undefined && axes.has(input.name)) axes.set(input.name, axis);
+  }
+  return [...axes].map(([name, channelAxis]) => ({ name, channelAxis }));
 }
 
 /** INT8 weights and activations as QuantizeLinear/DequantizeLinear pairs that the target's runtime fuses into integer kernels. */

@@ -1,0 +1,114 @@
+import { z } from "zod";
+import { measurementSchema } from "../measure/measurement.ts";
+
+/** One step of a recipe: a pass by name with its parameters, enough to do it again. */
+export const stepSchema = z.object({ pass: z.string(), params: z.record(z.string(), z.unknown()) });
+export type Step = z.infer<typeof stepSchema>;
+
+export const noteSchema = z.object({
+  pass: z.string(),
+  subject: z.string(),
+  kind: z.enum(["did", "skipped", "warning"]),
+  message: z.string(),
+});
+
+export const fileSchema = z.object({ path: z.string(), bytes: z.number(), digest: z.string(), role: z.string() });
+
+/** What is known of one variant of the model. Optional measurements are absent where they were not taken, never guessed. */
+export const candidateSchema = z.object({
+  name: z.string(),
+  title: z.string(),
+  steps: z.array(stepSchema),
+  file: fileSchema.nullable(),
+  /** The task's main metric, on the selection split. */
+  accuracy: measurementSchema.nullable(),
+  /** Main metric minus the baseline's, same samples, points or the metric's unit; negative is worse. */
+  accuracyChange: measurementSchema.nullable(),
+  /** Further accuracy and fidelity figures. */
+  others: z.array(measurementSchema),
+  latency: measurementSchema.nullable(),
+  latencyP95: measurementSchema.nullable(),
+  /** Time over the baseline's, interleaved; below 1 is faster. */
+  latencyRatio: measurementSchema.nullable(),
+  latencyVerdict: z.enum(["faster", "slower", "not distinguishable"]).nullable(),
+  outcome: z.enum(["baseline", "chosen", "pareto", "rejected", "failed"]),
+  /** One sentence: why this outcome. */
+  reason: z.string(),
+  notes: z.array(noteSchema),
+});
+export type Candidate = z.infer<typeof candidateSchema>;
+
+/** How much one node's quantization alone moves the outputs. */
+export const sensitivitySchema = z.object({
+  node: z.string(),
+  opType: z.string(),
+  /** Signal to quantization noise of the model outputs when only this node is quantized, dB; lower is worse. */
+  sqnr: z.number(),
+  samples: z.number(),
+});
+export type Sensitivity = z.infer<typeof sensitivitySchema>;
+
+export const layerSchema = z.object({
+  node: z.string(),
+  opType: z.string(),
+  output: z.string(),
+  macs: z.number(),
+  parameters: z.number(),
+  baselineMs: z.number().nullable(),
+});
+
+export const manifestSchema = z.object({
+  schema: z.literal("edgewright/manifest@1"),
+  tool: z.object({ name: z.string(), version: z.string() }),
+  createdAt: z.string(),
+  status: z.enum(["running", "interrupted", "done"]),
+  /** The command line that repeats the run. */
+  command: z.string(),
+  model: z.object({
+    path: z.string(),
+    bytes: z.number(),
+    digest: z.string(),
+    opset: z.number(),
+    nodes: z.number(),
+    parameters: z.number(),
+    macs: z.number().nullable(),
+    peakActivationBytes: z.number().nullable(),
+    inputs: z.array(z.object({ name: z.string(), dtype: z.string(), shape: z.array(z.union([z.number(), z.string()])) })),
+    outputs: z.array(z.object({ name: z.string(), dtype: z.string(), shape: z.array(z.union([z.number(), z.string()])) })),
+  }),
+  target: z.object({ name: z.string(), summary: z.string(), executor: z.string(), measuredHere: z.boolean(), threads: z.number() }),
+  data: z.object({
+    path: z.string(),
+    summary: z.string(),
+    task: z.string(),
+    metric: z.string(),
+    metricUnit: z.string(),
+    preprocess: z.unknown(),
+    calibration: z.number(),
+    selection: z.number(),
+    final: z.number(),
+    seed: z.number(),
+  }),
+  budget: z.object({
+    maxDrop: z.number().nullable(),
+    maxSizeBytes: z.number().nullable(),
+    maxLatencyMs: z.number().nullable(),
+    timeBudgetMs: z.number().nullable(),
+  }),
+  device: z.string(),
+  versions: z.record(z.string(), z.string()),
+  candidates: z.array(candidateSchema),
+  chosen: z.string().nullable(),
+  pareto: z.array(z.string()),
+  verdict: z.object({ budgetMet: z.boolean(), recommendation: z.string(), reasons: z.array(z.string()) }),
+  /** On the final split, which no choice has seen. */
+  final: z.object({ baseline: z.array(measurementSchema), chosen: z.array(measurementSchema) }).nullable(),
+  memory: z.array(measurementSchema),
+  energy: z.array(measurementSchema),
+  sensitivity: z.array(sensitivitySchema),
+  layers: z.array(layerSchema),
+  warnings: z.array(z.string()),
+  files: z.array(fileSchema),
+  wallSeconds: z.number(),
+});
+export type Manifest = z.infer<typeof manifestSchema>;
