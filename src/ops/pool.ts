@@ -3,7 +3,7 @@ import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, calibrated, defineOp, type QuantizationFacet, sameScale } from "./define.ts";
 import { anyOfRank, integersOf, like } from "./type-rules.ts";
-import { windowOutput } from "./window.ts";
+import { transposedOutput, windowOutput } from "./window.ts";
 
 const poolAttributes = {
   kernel_shape: attr.required.ints(),
@@ -102,15 +102,11 @@ export const maxUnpool = defineOp({
   inputs: ["X", "I", "output_shape?"],
   outputs: ["output"],
   attributes: { kernel_shape: attr.required.ints(), strides: attr.ints(), pads: attr.ints() },
-  infer: ({ X, output_shape }, { attributes: { kernel_shape, strides, pads }, reject }) => {
+  infer: ({ X, output_shape }, { attributes, reject }) => {
     if (!X.shape) return { output: like(X) };
     if (output_shape) return { output: like(X, integersOf(output_shape) ?? anyOfRank(X.shape.length)) };
-    const spatial = X.shape.slice(2).map((extent, i) => {
-      if (kernel_shape[i] === undefined) reject(`kernel_shape [${kernel_shape}] lacks an entry for spatial axis ${i}`);
-      if (typeof extent !== "number") return "?";
-      const padding = (pads?.[i] ?? 0) + (pads?.[i + kernel_shape.length] ?? 0);
-      return (extent - 1) * (strides?.[i] ?? 1) + (kernel_shape[i] as number) - padding;
-    });
+    const window = { ...attributes, output_padding: undefined, output_shape: undefined };
+    const spatial = transposedOutput(X.shape.slice(2), attributes.kernel_shape, window, reject);
     return { output: like(X, [X.shape[0] as Dim, X.shape[1] as Dim, ...spatial]) };
   },
   channels: "barrier", // indices count through the whole tensor
