@@ -1,3 +1,4 @@
 export * from "./attributes.ts";
 export * from "./define.ts";
+export * from "./infer.ts";
 export * from "./registry.ts";
