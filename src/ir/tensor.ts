@@ -92,7 +92,7 @@ export function typedArray(tensor: Tensor): TypedArray;
 export function typedArray(tensor: Tensor): TypedArray {
   const ArrayType = arrayConstructor(tensor.dtype);
   const bytes = tensor.bytes();
-  const aligned = bytes.byteOffset % ArrayType.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % ArrayType.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes); // not slice(): Node's Buffer makes a view of it
   return new ArrayType(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / ArrayType.BYTES_PER_ELEMENT);
 }
 

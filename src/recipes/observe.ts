@@ -55,7 +55,8 @@ export async function observe(
       const outputs = fetched.length > 0 ? await session.run(sample.feeds, fetched) : {};
       for (const observation of observations)
         record(observation, statistics, outputs[observation.name] ?? sample.feeds[observation.name]);
-      options.onProgress?.({ step: "calibrate", done: ++done, total: options.expected });
+      done++;
+      options.onProgress?.({ step: "calibrate", done, total: options.expected });
     }
     if (done === 0)
       throw new EdgewrightError("CALIBRATION_EMPTY", "There are no calibration samples.", {
