@@ -1,2 +1,2 @@
+export { type Chunk, chunkBytes } from "../util/protobuf/index.ts";
 export * from "./onnx/index.ts";
-export { type Chunk, chunkBytes } from "./protobuf/index.ts";

@@ -10,4 +10,5 @@ export * from "./sample.ts";
 export * from "./shape.ts";
 export * from "./tensor.ts";
 export * from "./traverse.ts";
+export * from "./type-proto.ts";
 export * from "./value.ts";

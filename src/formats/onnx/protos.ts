@@ -2,7 +2,7 @@
  * ONNX's protobuf messages by their public field numbers (onnx.proto, IR version 14). Fields that only need to survive a round trip
  * are not named here: the codec keeps every unnamed field as encoded bytes.
  */
-import { type Chunk, defineMessage, field, type MessageType, type ProtoMessage } from "../protobuf/index.ts";
+import { type Chunk, defineMessage, field, type MessageType, type ProtoMessage } from "../../util/protobuf/index.ts";
 
 export interface EntryProto extends ProtoMessage {
   key?: string | undefined;
@@ -48,49 +48,6 @@ export const sparseTensorProto = defineMessage<SparseTensorProto>("SparseTensorP
   values: field.message(1, () => tensorProto),
   indices: field.message(2, () => tensorProto),
   dims: field.int64s(3),
-});
-
-export interface DimensionProto extends ProtoMessage {
-  dimValue?: number | bigint | undefined;
-  dimParam?: string | undefined;
-}
-export const dimensionProto = defineMessage<DimensionProto>("TensorShapeProto.Dimension", {
-  dimValue: field.int64(1),
-  dimParam: field.string(2),
-});
-
-export interface TensorShapeProto extends ProtoMessage {
-  dim?: DimensionProto[] | undefined;
-}
-export const tensorShapeProto = defineMessage<TensorShapeProto>("TensorShapeProto", {
-  dim: field.messages(1, () => dimensionProto),
-});
-
-export interface TensorTypeProto extends ProtoMessage {
-  elemType?: number | undefined;
-  shape?: TensorShapeProto | undefined;
-}
-export const tensorTypeProto = defineMessage<TensorTypeProto>("TypeProto.Tensor", {
-  elemType: field.int(1),
-  shape: field.message(2, () => tensorShapeProto),
-});
-
-/** Types other than plain tensors are told apart by their field and kept encoded. */
-export interface TypeProto extends ProtoMessage {
-  tensorType?: TensorTypeProto | undefined;
-  sequenceType?: Uint8Array | undefined;
-  mapType?: Uint8Array | undefined;
-  opaqueType?: Uint8Array | undefined;
-  sparseTensorType?: Uint8Array | undefined;
-  optionalType?: Uint8Array | undefined;
-}
-export const typeProto = defineMessage<TypeProto>("TypeProto", {
-  tensorType: field.message(1, () => tensorTypeProto),
-  sequenceType: field.view(4),
-  mapType: field.view(5),
-  opaqueType: field.view(7),
-  sparseTensorType: field.view(8),
-  optionalType: field.view(9),
 });
 
 export interface ValueInfoProto extends ProtoMessage {

@@ -1,6 +1,6 @@
-import { type Attribute, Graph, type ModelFunction, type Value } from "../../ir/index.ts";
+import { type Attribute, decodeTypeTree, type ForeignType, Graph, type ModelFunction, type Value } from "../../ir/index.ts";
 import { fail } from "../../util/errors.ts";
-import { encodeMessage, joinChunks } from "../protobuf/index.ts";
+import { encodeMessage, joinChunks } from "../../util/protobuf/index.ts";
 import { attributeTypes } from "./attribute-types.ts";
 import { mapOf, normalDomain, opsetsOf } from "./entries.ts";
 import type { OpenExternal } from "./external.ts";
@@ -17,7 +17,7 @@ import {
 } from "./protos.ts";
 import { readSparse, readTensor, withNameField } from "./tensor.ts";
 import { decodeUtf8 } from "./text.ts";
-import { applyValueInfo, decodeForeignKind } from "./types.ts";
+import { applyValueInfo } from "./types.ts";
 
 /** Names of one graph while it is read, linked to those of the graphs around it. */
 interface Scope {
@@ -171,7 +171,7 @@ function readAttribute(proto: AttributeProto, scope: Scope, open: OpenExternal |
   const fields = proto.unknown ? { fields: proto.unknown } : {};
   const tensor = (t: TensorProto) => readTensor(withNameField(t), open, subject);
   const graph = (g: GraphProto) => readScopedGraph(g, open, scope);
-  const foreign = (encoded: Uint8Array) => ({ kind: decodeForeignKind(encoded), encoded });
+  const foreign = (encoded: Uint8Array): ForeignType => ({ kind: decodeTypeTree(encoded)?.kind ?? "opaque", encoded });
   if (proto.refAttrName) return { type: "reference", value: proto.refAttrName, typeCode: proto.type ?? 0, ...fields };
   const content = ((): Attribute => {
     switch (type) {

@@ -1,6 +1,6 @@
 import { Model } from "../../ir/index.ts";
 import { EdgewrightError, fail } from "../../util/errors.ts";
-import { decodeMessage } from "../protobuf/index.ts";
+import { decodeMessage } from "../../util/protobuf/index.ts";
 import { mapOf, opsetsOf } from "./entries.ts";
 import type { OpenExternal } from "./external.ts";
 import { type ModelProto, modelProto, type OperatorSetProto } from "./protos.ts";

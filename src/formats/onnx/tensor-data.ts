@@ -1,6 +1,6 @@
 import { bitsOf, byteLength, type DataType } from "../../ir/index.ts";
 import { fail } from "../../util/errors.ts";
-import { joinChunks, ProtoReader } from "../protobuf/index.ts";
+import { joinChunks, ProtoReader } from "../../util/protobuf/index.ts";
 import type { TensorProto } from "./protos.ts";
 
 type Pieces = readonly Uint8Array[] | undefined;

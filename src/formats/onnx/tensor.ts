@@ -1,6 +1,6 @@
 import { byteLength, dataTypeCode, dataTypeFromCode, type ExternalLocation, type SparseTensor, Tensor } from "../../ir/index.ts";
 import { fail } from "../../util/errors.ts";
-import { encodeMessage, joinChunks } from "../protobuf/index.ts";
+import { encodeMessage, joinChunks } from "../../util/protobuf/index.ts";
 import { externalSource, type OpenExternal, readLocation, writeLocation } from "./external.ts";
 import { type SparseTensorProto, type TensorProto, tensorProto } from "./protos.ts";
 import { tensorBytes } from "./tensor-data.ts";

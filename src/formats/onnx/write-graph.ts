@@ -1,5 +1,5 @@
 import type { Attribute, ExternalLocation, Graph, ModelFunction, Node, Tensor, Value } from "../../ir/index.ts";
-import { decodeMessage, encodeMessage, joinChunks } from "../protobuf/index.ts";
+import { decodeMessage, encodeMessage, joinChunks } from "../../util/protobuf/index.ts";
 import { attributeTypeCode } from "./attribute-types.ts";
 import { entriesOf, importsOf } from "./entries.ts";
 import {

@@ -1,6 +1,6 @@
 import { allGraphs, type ExternalLocation, type Graph, type Model, type Tensor } from "../../ir/index.ts";
 import { fail } from "../../util/errors.ts";
-import { type Chunk, encodeMessage, joinChunks } from "../protobuf/index.ts";
+import { type Chunk, encodeMessage, joinChunks } from "../../util/protobuf/index.ts";
 import { entriesOf, importsOf } from "./entries.ts";
 import { type ModelProto, modelProto } from "./protos.ts";
 import { type Placement, writeFunction, writeGraph } from "./write-graph.ts";

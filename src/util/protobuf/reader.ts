@@ -1,4 +1,4 @@
-import { fail } from "../../util/errors.ts";
+import { fail } from "../errors.ts";
 
 const TWO_28 = 2 ** 28;
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
