@@ -54,10 +54,10 @@ export function batchSize(session: Session, asked: number): number {
 const sameShapes = (a: PreparedSample, b: PreparedSample): boolean =>
   Object.entries(a.feeds).every(([name, tensor]) => String(tensor.shape) === String(b.feeds[name]?.shape));
 
-/** Samples in groups of `size`, shorter where shapes change and at the end. Reads one sample ahead while the model runs. */
+/** Samples in groups of `size`, shorter where shapes change and at the end. Reading ahead is the loader's. */
 async function* groups(samples: AsyncIterable<PreparedSample>, size: number): AsyncGenerator<PreparedSample[]> {
   let group: PreparedSample[] = [];
-  for await (const sample of readAhead(samples)) {
+  for await (const sample of samples) {
     if (group[0] && !sameShapes(group[0], sample)) {
       yield group;
       group = [];
@@ -69,21 +69,6 @@ async function* groups(samples: AsyncIterable<PreparedSample>, size: number): As
     }
   }
   if (group.length > 0) yield group;
-}
-
-async function* readAhead<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
-  const iterator = source[Symbol.asyncIterator]();
-  let next = iterator.next();
-  try {
-    for (let item = await next; !item.done; item = await next) {
-      next = iterator.next();
-      // reported when it is awaited; without this, stopping early would leave a rejection that nobody handles
-      next.catch(() => undefined);
-      yield item.value;
-    }
-  } finally {
-    await iterator.return?.();
-  }
 }
 
 /** Tensors of batch 1 stacked along axis 0; the last one repeats where a fixed batch is not filled. */

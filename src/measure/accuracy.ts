@@ -57,6 +57,8 @@ export interface AccuracyResult {
   readonly measurements: readonly Measurement[];
   readonly warnings: readonly string[];
   readonly reference: Reference | undefined;
+  /** Elements of the first sample's first output, after post-processing: the number of classes, for a classifier. */
+  readonly classes: number | undefined;
 }
 
 interface Running {
@@ -90,6 +92,7 @@ class Sweep {
   readonly #kept: Reference | undefined;
   #labelled: Running[] | undefined;
   #fidelity: Running[] | undefined;
+  #classes: number | undefined;
 
   constructor(input: AccuracyInput) {
     this.#input = input;
@@ -103,6 +106,7 @@ class Sweep {
     const processed = postprocess(task, outputs, sample);
     this.#labelled ??= start(task.metrics, processed);
     feed(this.#labelled, processed, sample);
+    this.#classes ??= Object.values(processed)[0]?.size;
     const original = reference?.get(sample.id);
     if (!reference || !original) return;
     this.#fidelity ??= start(task.fidelity, outputs);
@@ -126,6 +130,7 @@ class Sweep {
         ({ metric, value }) => `${metric} is ${value}: the outputs hold NaN or infinity, or the labels leave it undefined.`,
       ),
       reference: this.#kept,
+      classes: this.#classes,
     };
   }
 }

@@ -48,6 +48,7 @@ export const tasks: readonly TaskDef[] = [
     metrics: [{ name: "top-1" }, { name: "f1" }],
     fidelity: classFidelity,
     postprocess: [],
+    preprocess: "words",
   },
   {
     name: "detection",
@@ -65,7 +66,7 @@ export const tasks: readonly TaskDef[] = [
     metrics: [{ name: "psnr" }, { name: "ssim" }],
     fidelity: tensorFidelity,
     postprocess: [],
-    preprocess: "luma",
+    preprocess: "super-resolution-x3",
   },
   {
     name: "language",
@@ -102,12 +103,18 @@ export function findTask(name: string): TaskDef {
   });
 }
 
-/** The task that a sample's target speaks for. Images as targets mean super-resolution, other tensors regression. */
-export function guessTask(target: Target | undefined, textInput = false): TaskDef {
-  if (!target) return findTask("fidelity");
-  if (target.kind === "class") return findTask(textInput ? "text-classification" : "classification");
-  if (target.kind === "tensor") return findTask(target.tensor.shape.length === 4 ? "super-resolution" : "regression");
-  return findTask(target.kind === "boxes" ? "detection" : "language");
+const taskOfTarget = {
+  class: "classification",
+  boxes: "detection",
+  tensor: "regression",
+  image: "super-resolution",
+  tokens: "language",
+} as const;
+
+/** The task that a label speaks for ("image": a picture is the right answer). */
+export function guessTask(label: Target["kind"] | "image" | undefined, textInput = false): TaskDef {
+  if (label === undefined) return findTask("fidelity");
+  return findTask(label === "class" && textInput ? "text-classification" : taskOfTarget[label]);
 }
 
 /** Drives a session for one sample where a single run does not do: greedy decoding, state carried along a recording, … */
@@ -122,8 +129,10 @@ export interface EvaluationPlugin {
   readonly metrics?: readonly AnyMetric[];
   readonly postprocess?: readonly AnyPostprocess[];
   readonly run?: RunSample;
-  /** Samples of its own making, in place of a data set. */
-  readonly samples?: (options: unknown) => AsyncIterable<PreparedSample>;
+  /** What data preparation shall feed where `run` makes the model's inputs itself (a waveform, say). */
+  readonly inputs?: Session["inputs"];
+  /** Samples of its own making, in place of a data set: the same ones at every call. */
+  readonly samples?: () => AsyncIterable<PreparedSample>;
 }
 
 export interface Chosen<D> {

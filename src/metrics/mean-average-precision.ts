@@ -119,7 +119,7 @@ class PrecisionState implements MetricState {
       const record = this.#class(index);
       if (own.length > 0) record.labelled.set(image, own.length);
       const found = matchDetections(detections, own, this.#thresholds);
-      detections.forEach((d, i) => record.matches.push({ image, score: d.score, found: found[i] as number }));
+      for (const [i, { score }] of detections.entries()) record.matches.push({ image, score, found: found[i] as number });
     }
     this.#sorted = false;
   }

@@ -1,0 +1,280 @@
+import { z } from "zod";
+import type { Dataset } from "../data/dataset.ts";
+import { openDataset } from "../data/open.ts";
+import { type PrepareOptions, prepareSamples } from "../data/prepare.ts";
+import type { PreprocessInput } from "../data/preprocess.ts";
+import type { PreparedSample } from "../ir/index.ts";
+import type { Executor, Session } from "../runtime/executor.ts";
+import { fileDigest } from "../runtime/model-file.ts";
+import { EdgewrightError } from "../util/errors.ts";
+import type { RunOptions } from "../util/progress.ts";
+import { type AccuracyResult, collectReference, evaluateAccuracy } from "./accuracy.ts";
+import { type AccuracyComparison, compareAccuracy } from "./accuracy-compare.ts";
+import type { Reference } from "./accuracy-reference.ts";
+import { thisDevice } from "./device.ts";
+import { type EvalConfig, toChoice } from "./evaluate-config.ts";
+import { loadPlugin } from "./evaluate-plugin.ts";
+import { chanceWarning, checkPreprocess, tryPresets } from "./evaluate-preprocess.ts";
+import { measurementSchema } from "./measurement.ts";
+import { type EvaluationPlugin, findTask, guessTask, type ResolvedTask, resolveTask, type TaskDef } from "./task.ts";
+
+const intervalSchema = z.tuple([z.number(), z.number()]).optional();
+
+export const evalReportSchema = z.object({
+  model: z.object({ path: z.string(), digest: z.string() }),
+  data: z.object({ path: z.string(), summary: z.string() }),
+  task: z.string(),
+  /** As asked for, or the preset that was chosen; null where a plug-in makes the samples. */
+  preprocess: z.unknown(),
+  n: z.number(),
+  threads: z.number(),
+  seconds: z.number(),
+  measurements: z.array(measurementSchema),
+  /** Against the baseline, sample by sample. */
+  baseline: z
+    .object({
+      model: z.object({ path: z.string(), digest: z.string() }),
+      measurements: z.array(measurementSchema),
+      differences: z.array(
+        z.object({
+          metric: z.string(),
+          unit: z.string(),
+          n: z.number(),
+          baseline: z.number(),
+          candidate: z.number(),
+          difference: z.number(),
+          interval: intervalSchema,
+          mcNemar: z.object({ lost: z.number(), gained: z.number(), p: z.number() }).optional(),
+        }),
+      ),
+    })
+    .optional(),
+  expectations: z.array(
+    z.object({ metric: z.string(), expected: z.number(), within: z.number(), measured: z.number().nullable(), met: z.boolean() }),
+  ),
+  warnings: z.array(z.string()),
+});
+export type EvalReport = z.infer<typeof evalReportSchema>;
+
+interface Subject {
+  readonly path: string;
+  readonly digest: string;
+  readonly session: Session;
+}
+
+/** Everything that is known before the sweep. */
+interface Setting {
+  readonly config: EvalConfig;
+  readonly executor: Executor;
+  readonly plugins: readonly EvaluationPlugin[];
+  readonly dataset: Dataset | undefined;
+  readonly prepare: PrepareOptions;
+}
+
+/** Evaluates a model as a configuration says (paths absolute already: `parseEvalConfig`). */
+export async function evaluate(config: EvalConfig, executor: Executor, options: RunOptions = {}): Promise<EvalReport> {
+  const started = performance.now();
+  const plugins: EvaluationPlugin[] = [];
+  for (const plugin of config.plugins)
+    plugins.push(typeof plugin === "string" ? await loadPlugin(plugin) : await loadPlugin(plugin.path, plugin.options));
+  const model = await openSubject(config.model, executor, config);
+  try {
+    const dataset = await openData(config, plugins);
+    const prepare = { seed: config.seed, split: config.split, limit: config.limit, signal: options.signal };
+    const setting: Setting = { config, executor, plugins, dataset, prepare };
+    const report = await evaluateIn(setting, model, options);
+    return { ...report, seconds: (performance.now() - started) / 1000 };
+  } finally {
+    await model.session.release();
+  }
+}
+
+async function openSubject(path: string, executor: Executor, { threads }: EvalConfig): Promise<Subject> {
+  const digest = await fileDigest(path);
+  return { path, digest, session: await executor.load(path, { threads: threads ?? 1 }) };
+}
+
+async function openData({ data }: EvalConfig, plugins: readonly EvaluationPlugin[]): Promise<Dataset | undefined> {
+  if (plugins.some(({ samples }) => samples)) return undefined;
+  if (data === undefined)
+    throw new EdgewrightError("DATA_NOT_GIVEN", "There are no data to evaluate on.", {
+      hint: "Name them with --data, or in the configuration.",
+    });
+  if (typeof data === "string") return openDataset(data);
+  return openDataset(data.path, { ...data.options, ...(data.kind === undefined ? {} : { kind: data.kind }) });
+}
+
+/** Model inputs as data preparation sees them: a plug-in that drives the session itself may ask for others. */
+const preparedInputs = ({ plugins }: Setting, { session }: Subject) =>
+  plugins.find(({ inputs }) => inputs)?.inputs ?? session.inputs;
+
+/** A fresh sweep over the same samples in the same order. */
+function samplesFor(setting: Setting, subject: Subject, preprocess: string | PreprocessInput): AsyncIterable<PreparedSample> {
+  const own = setting.plugins.find(({ samples }) => samples)?.samples;
+  if (own) return limited(own(), setting.config.limit);
+  return prepareSamples(setting.dataset as Dataset, preprocess, preparedInputs(setting, subject), setting.prepare);
+}
+
+async function* limited<T>(source: AsyncIterable<T>, limit = Number.POSITIVE_INFINITY): AsyncGenerator<T> {
+  let count = 0;
+  for await (const item of source) {
+    if (count++ >= limit) return;
+    yield item;
+  }
+}
+
+async function evaluateIn(setting: Setting, model: Subject, options: RunOptions): Promise<Omit<EvalReport, "seconds">> {
+  const { config, dataset } = setting;
+  const task = await taskFor(setting);
+  const resolved = resolveTask(task, {
+    metrics: config.metrics?.map(toChoice),
+    postprocess: config.postprocess?.map(toChoice),
+    plugins: setting.plugins,
+  });
+  if (resolved.metrics.length === 0 && !config.baseline)
+    throw new EdgewrightError(
+      "LABELS_MISSING",
+      "The data have no labels, so that only closeness to another model can be measured.",
+      {
+        hint: "Name the original model with --baseline.",
+      },
+    );
+  const choice = await preprocessFor(setting, model, task, resolved, options);
+  const before = config.baseline ? await baselineRun(setting, config.baseline, resolved, choice.preprocess, options) : undefined;
+  const result = await sweep(setting, model, resolved, choice.preprocess, options, before?.result.reference);
+  const chance = chanceWarning(result, result.classes);
+  return {
+    model: { path: model.path, digest: model.digest },
+    data: { path: dataset?.path ?? "", summary: dataset?.summary ?? "samples made by a plug-in" },
+    task: task.name,
+    preprocess: dataset ? choice.preprocess : null,
+    n: result.n,
+    threads: config.threads ?? 1,
+    measurements: [...result.measurements],
+    ...(before ? { baseline: describeBaseline(before, compareAccuracy(before.result, result)) } : {}),
+    expectations: config.expect.map((expected) => expectation(expected, result)),
+    warnings: [...choice.warnings, ...(chance ? [chance] : []), ...result.warnings],
+  };
+}
+
+async function taskFor({ config, dataset, plugins }: Setting): Promise<TaskDef> {
+  if (config.task) return findTask(config.task);
+  if (dataset)
+    return guessTask(
+      dataset.label,
+      dataset.features.some(({ kind }) => kind === "text" || kind === "tokens"),
+    );
+  const own = plugins.find(({ samples }) => samples)?.samples;
+  if (own) for await (const sample of own()) return guessTask(sample.target?.kind);
+  return guessTask(undefined);
+}
+
+interface ChosenPreprocess {
+  readonly preprocess: string | PreprocessInput;
+  readonly warnings: readonly string[];
+}
+
+async function preprocessFor(
+  setting: Setting,
+  model: Subject,
+  task: TaskDef,
+  resolved: ResolvedTask,
+  options: RunOptions,
+): Promise<ChosenPreprocess> {
+  const { config, dataset, prepare } = setting;
+  const given = config.preprocess as string | PreprocessInput | undefined;
+  if (!dataset) return { preprocess: given ?? {}, warnings: [] };
+  const search = { dataset, session: model.session, task: resolved, prepare, first: task.preprocess };
+  // presets are only told apart by labels, and a plug-in's own inputs are not theirs to fill
+  const comparable = resolved.metrics.length > 0 && !resolved.run;
+  if (given !== undefined) {
+    const check = config.check && comparable ? await checkPreprocess(search, given, options) : undefined;
+    return { preprocess: given, warnings: check?.warnings ?? [] };
+  }
+  const [best, next] = await tryPresets(search, options);
+  if (!best)
+    throw new EdgewrightError("PREPROCESS_NEEDED", "No preprocessing preset fits these data and this model.", {
+      hint: "Say with --preprocess (or in the configuration) how samples become inputs; docs/data.md shows how.",
+    });
+  const score = (trial: typeof best): string =>
+    `${trial.result.scores[0]?.value.toFixed(1)} ${trial.result.scores[0]?.unit}`.trim();
+  const against = next ? `, next "${next.preset}" with ${score(next)}` : "";
+  const how =
+    best.result.scores.length > 0
+      ? `it scores best on ${best.result.n} samples (${score(best)}${against})`
+      : "it fits the model's input";
+  return { preprocess: best.preset, warnings: [`No preprocessing was given; "${best.preset}" was taken because ${how}.`] };
+}
+
+const sweep = (
+  setting: Setting,
+  subject: Subject,
+  task: ResolvedTask,
+  preprocess: string | PreprocessInput,
+  options: RunOptions,
+  reference?: Reference,
+): Promise<AccuracyResult> => evaluateAccuracy({ ...inputFor(setting, subject, task, preprocess), reference }, options);
+
+const inputFor = (setting: Setting, subject: Subject, task: ResolvedTask, preprocess: string | PreprocessInput) => ({
+  session: subject.session,
+  samples: samplesFor(setting, subject, preprocess),
+  total:
+    setting.config.split || !setting.dataset
+      ? undefined
+      : Math.min(setting.dataset.length, setting.config.limit ?? Number.POSITIVE_INFINITY),
+  task,
+  batch: setting.config.batch,
+  subject: subject.digest,
+  device: thisDevice().summary,
+  versions: { node: process.versions.node, [setting.executor.name]: setting.executor.version },
+});
+
+interface BaselineRun {
+  readonly path: string;
+  readonly digest: string;
+  readonly result: AccuracyResult & { readonly reference: Reference };
+}
+
+async function baselineRun(
+  setting: Setting,
+  path: string,
+  task: ResolvedTask,
+  preprocess: string | PreprocessInput,
+  options: RunOptions,
+): Promise<BaselineRun> {
+  const original = await openSubject(path, setting.executor, setting.config);
+  try {
+    const result = await collectReference(inputFor(setting, original, task, preprocess), options);
+    return { path, digest: original.digest, result };
+  } finally {
+    await original.session.release();
+  }
+}
+
+const describeBaseline = ({ path, digest, result }: BaselineRun, comparison: AccuracyComparison): EvalReport["baseline"] => ({
+  model: { path, digest },
+  measurements: [...result.measurements],
+  differences: comparison.differences.map(({ metric, unit, n, baseline, candidate, difference, interval, mcNemar }) => ({
+    metric,
+    unit,
+    n,
+    baseline,
+    candidate,
+    difference,
+    ...(interval ? { interval: [...interval] as [number, number] } : {}),
+    ...(mcNemar ? { mcNemar: { lost: mcNemar.lost, gained: mcNemar.gained, p: mcNemar.exact } } : {}),
+  })),
+});
+
+function expectation(expected: EvalConfig["expect"][number], result: AccuracyResult): EvalReport["expectations"][number] {
+  const measured = result.scores.find(({ metric }) => metric === expected.metric)?.value ?? Number.NaN;
+  // half a unit in the sixth digit, so that a difference of exactly `within` is not lost to rounding
+  const met = Math.abs(measured - expected.value) <= expected.within + 1e-6;
+  return {
+    metric: expected.metric,
+    expected: expected.value,
+    within: expected.within,
+    measured: Number.isFinite(measured) ? measured : null,
+    met,
+  };
+}
