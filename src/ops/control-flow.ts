@@ -1,6 +1,7 @@
 import { type Dim, type Graph, type Shape, sameDim } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { type Call, defineOp, type TensorInfo } from "./define.ts";
+import { views } from "./element-layout.ts";
 import { axisIndex, elementsOf, integersOf } from "./type-rules.ts";
 
 type Info = TensorInfo | undefined;
@@ -37,7 +38,7 @@ export const ifOp = defineOp({
     if (taken !== undefined) return { outputs: branches[taken !== 0 ? 0 : 1] };
     return { outputs: branches[0].map((info, i) => cover(info, branches[1][i])) };
   },
-  cost: () => ({ macs: 0, flops: 0, bytes: 0 }),
+  cost: views,
   channels: "barrier",
 });
 
@@ -91,7 +92,8 @@ export const loop = defineOp({
     const stacked = outputs.slice(initial.length).map((info) => withAxis(info, 0, trips));
     return { v_final_and_scan_outputs: [...carried, ...stacked] };
   },
-  cost: () => ({ macs: 0, flops: 0, bytes: 0 }),
+  cost: views,
+  iterations: ({ M }) => integersOf(M)?.[0],
   channels: "barrier",
 });
 
@@ -128,6 +130,11 @@ export const scan = defineOp({
     });
     return { final_state_and_scan_outputs: [...carried, ...stacked] };
   },
-  cost: () => ({ macs: 0, flops: 0, bytes: 0 }),
+  cost: views,
+  iterations({ initial_state_and_scan_inputs: inputs }, { num_scan_inputs: scanned, scan_input_axes: axes }) {
+    const shape = inputs[inputs.length - scanned]?.shape;
+    const extent = shape?.at(axes?.[0] ?? 0);
+    return typeof extent === "number" ? extent : undefined;
+  },
   channels: "barrier",
 });

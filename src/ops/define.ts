@@ -131,6 +131,8 @@ export interface OpSpec<I extends readonly string[], O extends readonly string[]
   readonly infer: Infer<I, O, A>;
   /** Default: no MACs, one FLOP per output element. */
   readonly cost?: (inputs: Named<I, StaticInfo>, outputs: Named<O, StaticInfo>, attributes: AttributeValues<A>) => Cost;
+  /** How often the op runs the graph that it holds; undefined when values decide. Only ops with a body have it. */
+  readonly iterations?: (inputs: Named<I, TensorInfo>, attributes: AttributeValues<A>) => number | undefined;
   readonly channels: ChannelFacet;
   readonly quantization?: QuantizationFacet<PortName<I>>;
   readonly gradient?: GradientFacet<PortName<I>>;
@@ -154,6 +156,9 @@ export interface OpDef {
         attributes: Readonly<Record<string, unknown>>,
       ) => Cost)
     | undefined;
+  readonly iterations:
+    | ((inputs: Readonly<Record<string, unknown>>, attributes: Readonly<Record<string, unknown>>) => number | undefined)
+    | undefined;
   readonly channels: ChannelFacet;
   readonly quantization: QuantizationFacet | undefined;
   readonly gradient: GradientFacet | undefined;
@@ -170,6 +175,7 @@ export function defineOp<
     fixedFloat32: false,
     attributes: {},
     cost: undefined,
+    iterations: undefined,
     quantization: undefined,
     gradient: undefined,
   };

@@ -22,6 +22,8 @@ export interface InferOptions {
   readonly inputShapes?: Readonly<Record<string, readonly Dim[]>>;
   /** What a node that breaks its op's rules does: "throw" (default) an EdgewrightError, or "warn" and go on without its shapes. */
   readonly invalid?: "throw" | "warn";
+  /** False leaves `value.type` as it is, so that the model does not change. */
+  readonly write?: boolean;
 }
 
 /** What is known inside one graph with its subgraphs, or inside one call of a model-local function. */
@@ -30,6 +32,8 @@ export interface Scope {
   readonly info: Map<Value, TensorInfo>;
   /** Calls of model-local functions: what is known in the body for this very call. */
   readonly calls: Map<Node, FunctionScope>;
+  /** Nodes that break their op's rules (under `invalid: "warn"`). */
+  readonly invalid: Set<Node>;
   /** Attributes of a node with references to the function's attributes resolved. */
   readonly attributesOf: (node: Node) => ReadonlyMap<string, Attribute>;
 }
@@ -79,9 +83,16 @@ export function inferShapes(model: Model, options: InferOptions = {}): ShapeRepo
     visits: 0,
     depth: 0,
   };
-  const scope: Scope = { opsets: model.opsets, info: new Map(), calls: new Map(), attributesOf: (node) => node.attributes };
+  const scope: Scope = {
+    opsets: model.opsets,
+    info: new Map(),
+    calls: new Map(),
+    invalid: new Set(),
+    attributesOf: (node) => node.attributes,
+  };
   inferGraph(run, scope, model.graph, inputs.types);
-  for (const [value, { dtype, shape }] of scope.info) if (!value.constant) value.type = { dtype, shape };
+  if (options.write !== false)
+    for (const [value, { dtype, shape }] of scope.info) if (!value.constant) value.type = { dtype, shape };
   return { ...scope, unknownOps: [...run.unknownOps].sort(), warnings: [...run.warnings] };
 }
 
@@ -145,6 +156,7 @@ function inferOutputs(run: Run, scope: Scope, node: Node): readonly (TensorInfo 
     const message = `${describeNode(node)} is invalid: ${error.message}.`;
     if (run.invalid === "throw") throw new EdgewrightError("SHAPE_INVALID", message, { subject: describeNode(node) });
     run.warnings.add(message);
+    scope.invalid.add(node);
     return [];
   }
 }
@@ -228,6 +240,7 @@ function inferFunction(
     opsets: body.opsets,
     info: new Map(),
     calls: new Map(),
+    invalid: new Set(),
     attributesOf: (inner) => resolveReferences(inner, given),
   };
   outer.calls.set(node, scope);
