@@ -1,3 +1,5 @@
 export * from "./executor.ts";
+export * from "./executors.ts";
 export { ortNodeVersion } from "./load-ort.ts";
+export { fileDigest, loadModel, saveModel } from "./model-file.ts";
 export { ortNode } from "./ort-node.ts";
