@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Dim } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
+import { fail } from "../../util/errors.ts";
 import { definePass, type PassContext } from "../define.ts";
 import { applyRules, type Rule, type RuleContext } from "../rewrite.ts";
 import { mergeEqualNodes } from "./common-subexpressions.ts";
@@ -47,6 +48,8 @@ const maxRounds = 20;
 
 async function run(context: PassContext<SimplifyParams>): Promise<void> {
   const { model, params, note } = context;
+  const unknown = params.skip.find((name) => !simplifyRuleNames.includes(name));
+  if (unknown) fail("SIMPLIFY_RULE", `There is no rule "${unknown}".`, { hint: `Rules: ${simplifyRuleNames.join(", ")}.` });
   prepare(context);
   const active = rules.filter((rule) => !params.skip.includes(rule.name));
   let declined = new Map<string, { rule: string; subject: string; reason: string }>();

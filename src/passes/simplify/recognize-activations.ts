@@ -42,8 +42,9 @@ export const recognizeHardSigmoid = defineRule<{ node: Node; x: Value; alpha: nu
     return { node, x: clip.x, alpha: product.scalar, beta: clip.shift * product.scalar };
   },
   check: ({ node, x }) => elementwiseFloat(x, node.output),
-  rewrite: ({ node, x, alpha, beta }) =>
-    void replaceNode(node, "HardSigmoid", [x], { alpha: floatAttribute(alpha), beta: floatAttribute(beta) }),
+  rewrite({ node, x, alpha, beta }) {
+    replaceNode(node, "HardSigmoid", [x], { alpha: floatAttribute(alpha), beta: floatAttribute(beta) });
+  },
 });
 
 /** x of HardSigmoid<1/6, 1/2>(x). */
@@ -66,7 +67,9 @@ export const recognizeHardSwish = defineRule<{ node: Node; x: Value }>({
     return fits ? { node, x: clip.picked.x } : undefined;
   },
   check: ({ node, x }, { model }) => (model.opset < 14 ? "HardSwish needs opset 14" : elementwiseFloat(x, node.output)),
-  rewrite: ({ node, x }) => void replaceNode(node, "HardSwish", [x]),
+  rewrite({ node, x }) {
+    replaceNode(node, "HardSwish", [x]);
+  },
 });
 
 export const recognizeMish = defineRule<{ node: Node; x: Value }>({
@@ -80,5 +83,7 @@ export const recognizeMish = defineRule<{ node: Node; x: Value }>({
     return soft && soft.rest[0] === soft.picked ? { node, x: soft.picked } : undefined;
   },
   check: ({ node, x }, { model }) => (model.opset < 18 ? "Mish needs opset 18" : elementwiseFloat(x, node.output)),
-  rewrite: ({ node, x }) => void replaceNode(node, "Mish", [x]),
+  rewrite({ node, x }) {
+    replaceNode(node, "Mish", [x]);
+  },
 });

@@ -17,7 +17,7 @@ import { recognizeGlobalAveragePool } from "./recognize-global-average-pool.ts";
 import { recognizeLayerNormalization } from "./recognize-layer-normalization.ts";
 import { recognizeSoftmax } from "./recognize-softmax.ts";
 import { eliminateSlice, fuseSlices } from "./slices.ts";
-import { eliminateTranspose, fuseTransposes } from "./transposes.ts";
+import { eliminateTranspose, fuseTransposes, transposeToReshape } from "./transposes.ts";
 import { constantReshape, eliminateView, fuseViews } from "./views.ts";
 
 /** All local rules; where several fit a node, the earlier one goes first. */
@@ -34,6 +34,7 @@ export const rules: readonly Rule[] = [
   eliminateClip,
   fuseCasts,
   fuseTransposes,
+  transposeToReshape,
   fuseViews,
   constantReshape,
   fuseSlices,

@@ -30,6 +30,6 @@ function knownTensor(info: TensorInfo | undefined): Tensor | undefined {
   if (!info?.shape) return undefined;
   const { elements, dtype, shape } = info;
   const whole = isInteger(dtype) && bitsOf(dtype) >= 8;
-  if (!elements || !(whole || dtype === "bool") || !elements.every((element) => typeof element === "number")) return undefined;
-  return tensorOf(dtype, shape as number[], elements);
+  if (!elements || !(whole || dtype === "bool") || !elements.every(Number.isSafeInteger)) return undefined;
+  return tensorOf(dtype, shape as number[], elements as number[]);
 }

@@ -16,6 +16,9 @@ interface Range {
 /** Ends at or beyond this mean "to the end of the axis". */
 const farEnd = 2 ** 31 - 1;
 
+/** Open ends are written as INT64_MAX, which a double does not hold: they become INT32_MAX, which means the same. */
+const withinInt32 = (n: number): number => Math.min(Math.max(n, -farEnd), farEnd);
+
 /** The constant ranges of a Slice, by axis; undefined when something is computed or an axis repeats. */
 function rangesOf(node: Node): Range[] | undefined {
   const starts = numbersOf(node.inputs[1]);
@@ -72,7 +75,9 @@ export const fuseSlices = defineRule({
       ["axes", "axis"],
       ["steps", "step"],
     ] as const;
-    const inputs = parts.map(([name, key]) => addConstant(node, name, int64Tensor(ranges.map((range) => range[key]))));
+    const inputs = parts.map(([name, key]) =>
+      addConstant(node, name, int64Tensor(ranges.map((range) => withinInt32(range[key])))),
+    );
     node.setInputs([first.inputs[0], ...inputs]);
     prune(first);
   },

@@ -1,10 +1,12 @@
-import type { Node } from "../../ir/index.ts";
+import { int64Tensor, type Node } from "../../ir/index.ts";
 import { defineRule } from "../rewrite.ts";
-import { canReplace, prune, replaceValue } from "./edit.ts";
-import { producerOf, rankOf } from "./facts.ts";
+import { addConstant, canReplace, prune, replaceNode, replaceValue } from "./edit.ts";
+import { producerOf, rankOf, shapeOf } from "./facts.ts";
+import { reshapeTarget, views } from "./views.ts";
 
 // Transpose<identity>(x) = x
 // Transpose<q>(Transpose<p>(x)) = Transpose<p∘q>(x),   (p∘q)[i] = p[q[i]]
+// Transpose<p>(x) = Reshape(x, permuted shape)          when axes longer than 1 keep their order
 
 /** The permutation; reversed axes when it is left out. */
 function permutation(node: Node): readonly number[] | undefined {
@@ -42,5 +44,36 @@ export const fuseTransposes = defineRule({
     node.setInput(0, input);
     node.setAttribute("perm", { type: "ints", value: perm });
     prune(first);
+  },
+});
+
+export const transposeToReshape = defineRule({
+  name: "transpose-to-reshape",
+  summary: "Transpose that only moves axes of extent 1, beside a Reshape that can take it",
+  anchors: ["Transpose"],
+  match(node) {
+    const input = node.inputs[0];
+    const perm = permutation(node);
+    const shape = shapeOf(input);
+    const moved = perm?.filter((axis) => shape?.[axis] !== 1);
+    if (!input || !shape || !perm || !moved?.every((axis, i) => i === 0 || axis > (moved[i - 1] as number))) return undefined;
+    return {
+      node,
+      target: reshapeTarget(
+        shape,
+        perm.map((axis) => shape[axis] as number | string),
+      ),
+      input,
+    };
+  },
+  check({ node, target, input }) {
+    if (!target) return "more than one extent is not known";
+    const beside =
+      producerOf(input, ...views) !== undefined ||
+      [...node.output.uses].some(({ node: next }) => next.domain === "" && views.includes(next.opType));
+    return beside || "no Reshape is beside it";
+  },
+  rewrite({ node, target, input }) {
+    if (target) replaceNode(node, "Reshape", [input, addConstant(node, "shape", int64Tensor(target))]);
   },
 });

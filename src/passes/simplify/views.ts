@@ -8,7 +8,8 @@ import { constantOf, producerOf, sameShapeByCount, shapeOf } from "./facts.ts";
 // view2(view1(x)) = Reshape(x, shape of the result)
 // Reshape(x, s) = Reshape(x, constant)   when s is computed but the resulting shape is known
 
-const views = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"] as const;
+/** Ops that only change the shape. */
+export const views: readonly string[] = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
 /**
  * The shape input that gives `to` from a tensor of shape `from`: one extent may be left to -1, others that are not numbers must be
