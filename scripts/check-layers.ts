@@ -15,7 +15,6 @@ interface LayerTable {
   readonly folders: Readonly<Record<string, Folder>>;
   readonly thirdParty: {
     readonly anywhere: Readonly<Record<string, string>>;
-    readonly typesAnywhere: Readonly<Record<string, string>>;
   };
 }
 
@@ -66,10 +65,8 @@ function checkFile(table: LayerTable, file: SourceFile, imports: readonly Import
 function checkThirdParty(table: LayerTable, files: ReadonlyMap<SourceFile, readonly Import[]>): string[] {
   const users = new Map<string, Set<string>>();
   for (const [file, imports] of files)
-    for (const { specifier, typeOnly } of imports) {
-      const name = packageOf(specifier);
-      if (/^(\.|node:)/.test(specifier) || name in table.thirdParty.anywhere) continue;
-      if (typeOnly && name in table.thirdParty.typesAnywhere) continue;
+    for (const { specifier } of imports) {
+      if (/^(\.|node:)/.test(specifier) || packageOf(specifier) in table.thirdParty.anywhere) continue;
       users.set(specifier, (users.get(specifier) ?? new Set()).add(file.path));
     }
   return [...users]

@@ -1,6 +1,6 @@
-import pc from "picocolors";
 import type { z } from "zod";
 import type { ProgressEvent, RunOptions } from "../util/progress.ts";
+import { color } from "./color.ts";
 import { interruptSignal } from "./interrupt.ts";
 
 export { setExitCode } from "./exit.ts";
@@ -59,7 +59,7 @@ export function table(rows: readonly (readonly string[])[], options: TableOption
           .map(({ width, side }, i) => pad(row[i] ?? "", width, side as "left"))
           .join("  ")
           .trimEnd();
-      return header && r === 0 ? pc.bold(line) : line;
+      return header && r === 0 ? color.bold(line) : line;
     })
     .join("\n");
 }
@@ -137,7 +137,7 @@ function liveLine(label: string, stream: NodeJS.WriteStream): ProgressView {
       if (now - drawn < 100 && event.done !== event.total) return;
       drawn = now;
       const text = `${label}: ${describe(event, sinceStart)}`;
-      stream.write(`\r\u001b[K${pc.dim(text.slice(0, (stream.columns || 80) - 1))}`);
+      stream.write(`\r\u001b[K${color.dim(text.slice(0, (stream.columns || 80) - 1))}`);
     },
     end: () => void stream.write("\r\u001b[K"),
   };

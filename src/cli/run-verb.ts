@@ -1,5 +1,5 @@
-import { Command, CommanderError } from "commander";
 import { EdgewrightError } from "../util/errors.ts";
+import { Command, CommanderError } from "./command-line.ts";
 import { exitCodes } from "./exit.ts";
 import { Interrupted, isInterrupted } from "./interrupt.ts";
 import type { Verb } from "./verbs.ts";

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import type { Command } from "./command-line.ts";
 
 /** A verb's file: adds description, arguments, options and action to an empty command. */
 export interface VerbModule {
@@ -12,4 +12,8 @@ export interface Verb {
 }
 
 /** Every verb, loaded only when asked for, so that `--help` starts at once. */
-export const verbs: Readonly<Record<string, Verb>> = {};
+export const verbs: Readonly<Record<string, Verb>> = {
+  simplify: { summary: "an equal model with fewer nodes", load: () => import("./commands/simplify.ts") },
+  eval: { summary: "accuracy of a model on data, with its interval", load: () => import("./commands/eval.ts") },
+  doctor: { summary: "which runtimes, instruction sets and tools this machine has", load: () => import("./commands/doctor.ts") },
+};

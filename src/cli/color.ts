@@ -1,0 +1,2 @@
+/** Terminal colours; silent where the terminal has none or NO_COLOR is set. */
+export { default as color } from "picocolors";

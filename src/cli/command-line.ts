@@ -1,0 +1,2 @@
+/** The option parser, by the one door through which it comes in. */
+export { Command, CommanderError, InvalidArgumentError } from "commander";
