@@ -56,3 +56,28 @@ export const dynamicQuantizeLinear = defineOp({
   cost: ({ x }) => ({ macs: 0, flops: 5 * numel(x.shape) }), // range, then scale, round, shift
   channels: barrier, // the range is over the whole tensor
 });
+
+// onnxruntime's own domain had 16-bit and 4-bit types before the standard took them in.
+export const microsoftQuantizeLinear = defineOp({
+  type: "QuantizeLinear",
+  domain: "com.microsoft",
+  since: 1,
+  inputs: ["x", "y_scale", "y_zero_point?"],
+  outputs: ["y"],
+  attributes: { axis: attr.int(1), block_size: attr.int(0) },
+  infer: ({ x, y_zero_point }) => ({ y: like(x, x.shape, y_zero_point?.dtype ?? "uint8") }),
+  cost: (_, { y }) => ({ macs: 0, flops: 3 * numel(y.shape) }),
+  channels: scaledLinks,
+});
+
+export const microsoftDequantizeLinear = defineOp({
+  type: "DequantizeLinear",
+  domain: "com.microsoft",
+  since: 1,
+  inputs: ["x", "x_scale", "x_zero_point?"],
+  outputs: ["y"],
+  attributes: { axis: attr.int(1), block_size: attr.int(0) },
+  infer: ({ x, x_scale }) => ({ y: like(x, x.shape, x_scale.dtype) }),
+  cost: (_, { y }) => ({ macs: 0, flops: 2 * numel(y.shape) }),
+  channels: scaledLinks,
+});

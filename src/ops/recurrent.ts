@@ -24,7 +24,7 @@ interface RecurrentAttributes {
  * X [time, batch, in] with R [directions, gates·hidden, hidden] gives Y [time, directions, batch, hidden] and the last state
  * [directions, batch, hidden]; layout 1 puts batch first everywhere.
  */
-function recurrentShapes(X: TensorInfo, R: TensorInfo, a: RecurrentAttributes): { all: Dim[]; last: Dim[] } {
+export function recurrentShapes(X: TensorInfo, R: TensorInfo, a: RecurrentAttributes): { all: Dim[]; last: Dim[] } {
   const directions = a.direction === "bidirectional" ? 2 : 1;
   const hidden = R.shape?.[2] ?? a.hidden_size ?? unknownDim;
   const [first, second] = [X.shape?.[0] ?? unknownDim, X.shape?.[1] ?? unknownDim];
@@ -34,7 +34,7 @@ function recurrentShapes(X: TensorInfo, R: TensorInfo, a: RecurrentAttributes): 
 }
 
 /** Every step multiplies the input by W and the state by R, in each direction; a handful of operations per gate follows. */
-function recurrentCost(X: StaticInfo, W: StaticInfo, R: StaticInfo): Cost {
+export function recurrentCost(X: StaticInfo, W: StaticInfo, R: StaticInfo): Cost {
   const steps = (X.shape[0] as number) * (X.shape[1] as number);
   const [directions = 1, gates = 0, width = 0] = W.shape;
   const macs = steps * directions * gates * (width + (R.shape[2] as number));
