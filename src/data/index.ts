@@ -1,1 +1,14 @@
-export {};
+export { adapters } from "./adapters/index.ts";
+export { encodeWaveform } from "./audio-file.ts";
+export { SampleCache } from "./cache.ts";
+export type { Dataset } from "./dataset.ts";
+export * from "./define.ts";
+export type { ModelInput } from "./features/define.ts";
+export { decodeImage, encodePng, resizePixels } from "./image.ts";
+export { batches, sampleOrder } from "./loader.ts";
+export { type OpenOptions, openDataset } from "./open.ts";
+export * from "./prepare.ts";
+export * from "./preprocess.ts";
+export { type Preset, presets } from "./presets.ts";
+export { inverseShortTimeFourier, powerOf, shortTimeFourier } from "./spectrum.ts";
+export * from "./split.ts";
