@@ -1,7 +1,7 @@
-import type { Node } from "../../ir/index.ts";
+import { type Node, sameShape } from "../../ir/index.ts";
 import { defineRule } from "../rewrite.ts";
 import { canReplace, replaceValue } from "./edit.ts";
-import { broadcastsInto, constantOperand, dtypeOf, numbersOf, rankOf, sameShapeByCount, shapeOf } from "./facts.ts";
+import { broadcastsInto, constantOperand, dtypeOf, numbersOf, rankOf, shapeOf } from "./facts.ts";
 
 // x + 0 = x,  x - 0 = x,  x * 1 = x,  x / 1 = x,  x ^ 1 = x,  x and true = x,  x or false = x
 // when the constant does not broadcast x to a larger shape.
@@ -21,7 +21,7 @@ const largest = 65536;
 function keepsShape(node: Node, constantShape: readonly number[], other: Node["inputs"][number]): boolean {
   const rank = rankOf(other);
   if (rank !== undefined && constantShape.length <= rank && constantShape.every((dim) => dim === 1)) return true;
-  return broadcastsInto(constantShape, shapeOf(other)) || sameShapeByCount(shapeOf(other), shapeOf(node.output));
+  return broadcastsInto(constantShape, shapeOf(other)) || sameShape(shapeOf(other), shapeOf(node.output));
 }
 
 export const eliminateArithmetic = defineRule({

@@ -1,7 +1,7 @@
-import type { Node } from "../../ir/index.ts";
+import { type Node, sameShape } from "../../ir/index.ts";
 import { defineRule } from "../rewrite.ts";
 import { canReplace, replaceValue } from "./edit.ts";
-import { axesOf, normalizeAxes, numbersOf, sameShapeByCount, shapeOf, staticShapeOf } from "./facts.ts";
+import { axesOf, normalizeAxes, numbersOf, shapeOf, staticShapeOf } from "./facts.ts";
 
 // Ops that move or gather nothing for these parameters:
 // Pad by 0 = x,  Tile by 1 = x,  Expand to the same shape = x,  Resize by 1 = x,  pooling over a 1x1 window with stride 1 = x,
@@ -44,7 +44,7 @@ const neutralWhen: Readonly<Record<string, (node: Node) => boolean>> = {
   Pad: (node) => all(numbersOf(node.inputs[1]) ?? node.ints("pads"), 0),
   Tile: (node) => all(numbersOf(node.inputs[1]), 1),
   Expand: (node) =>
-    sameShapeByCount(shapeOf(node.inputs[0]), shapeOf(node.output)) ||
+    sameShape(shapeOf(node.inputs[0]), shapeOf(node.output)) ||
     (all(numbersOf(node.inputs[1]), 1) && (numbersOf(node.inputs[1])?.length ?? 0) <= (shapeOf(node.inputs[0])?.length ?? -1)),
   Resize: isResizeByOne,
   AveragePool: isWindowOfOne,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Dim } from "../../ir/index.ts";
+import { allGraphs, type Dim, type Graph } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
 import { fail } from "../../util/errors.ts";
 import { definePass, type PassContext } from "../define.ts";
@@ -51,6 +51,7 @@ async function run(context: PassContext<SimplifyParams>): Promise<void> {
   const unknown = params.skip.find((name) => !simplifyRuleNames.includes(name));
   if (unknown) fail("SIMPLIFY_RULE", `There is no rule "${unknown}".`, { hint: `Rules: ${simplifyRuleNames.join(", ")}.` });
   prepare(context);
+  ownOutputs(model.graph);
   const active = rules.filter((rule) => !params.skip.includes(rule.name));
   let declined = new Map<string, { rule: string; subject: string; reason: string }>();
   for (let round = 0; round < maxRounds; round++) {
@@ -61,6 +62,19 @@ async function run(context: PassContext<SimplifyParams>): Promise<void> {
     if (model.graph.revision === before) break;
   }
   for (const { rule, subject, reason } of declined.values()) note("skipped", subject, `${rule}: ${reason}`);
+}
+
+/** An inner graph may hand out a value of a graph around it; an Identity makes every output a value of its own graph, so that edits see it. */
+function ownOutputs(root: Graph): void {
+  for (const graph of allGraphs(root)) {
+    graph.outputs.forEach((output, i) => {
+      if (output.graph === graph) return;
+      const identity = graph.node("Identity", [output]);
+      identity.output.type = output.type;
+      graph.outputs[i] = identity.output;
+      graph.changed();
+    });
+  }
 }
 
 function prepare({ model, params, note }: PassContext<SimplifyParams>): void {

@@ -7,6 +7,7 @@ import { constantOf, producerOf, sameShapeByCount, shapeOf } from "./facts.ts";
 // view(x) = x                       when the shapes are equal
 // view2(view1(x)) = Reshape(x, shape of the result)
 // Reshape(x, s) = Reshape(x, constant)   when s is computed but the resulting shape is known
+// Reshape(x, [x0, rest]) = Flatten(x)    the canonical form before a classifier: it holds for every batch size
 
 /** Ops that only change the shape. */
 export const views: readonly string[] = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
@@ -73,5 +74,20 @@ export const constantReshape = defineRule({
   rewrite({ node, input }) {
     const target = reshapeTarget(shapeOf(input), shapeOf(node.output));
     if (target) reshape(node, input, target);
+  },
+});
+
+export const reshapeToFlatten = defineRule({
+  name: "reshape-to-flatten",
+  summary: "Reshape to a matrix with the batch as rows to Flatten",
+  anchors: ["Reshape"],
+  match(node) {
+    const input = node.inputs[0];
+    const [from, to] = [shapeOf(input), shapeOf(node.output)];
+    const fits = from && from.length > 2 && to?.length === 2 && from[0] === to[0] && from[0] !== "?" && from[0] !== 0;
+    return input && fits ? { node, input } : undefined;
+  },
+  rewrite({ node, input }) {
+    replaceNode(node, "Flatten", [input], { axis: 1 });
   },
 });
