@@ -1,2 +1,14 @@
+/**
+ * What a newcomer needs, one function per verb. Everything beneath is in the subpaths: edgewright/ir, /ops, /formats, /passes,
+ * /runtime, /data, /metrics, /measure, /targets, /recipes.
+ */
+export { openDataset } from "./data/index.ts";
+export { diagnose } from "./measure/doctor.ts";
+export { evaluate } from "./measure/evaluate.ts";
+export { inspectModel as inspect } from "./measure/inspect.ts";
+export { compareLatency, measureLatency } from "./measure/latency.ts";
+export { simplifyFile as simplify } from "./measure/simplify-file.ts";
+export { loadModel as load, saveModel as save } from "./runtime/model-file.ts";
+export { ortNode } from "./runtime/ort-node.ts";
 export { EdgewrightError } from "./util/errors.ts";
 export type { Progress, ProgressEvent, RunOptions } from "./util/progress.ts";

@@ -143,16 +143,17 @@ function liveLine(label: string, stream: NodeJS.WriteStream): ProgressView {
   };
 }
 
-/** For logs: a line when a step begins and then every ten seconds. */
+/** For logs: nothing in the first two seconds, then a line when a step begins and every ten seconds. */
 function plainLines(label: string, stream: NodeJS.WriteStream): ProgressView {
   const elapsed = stepClock(Date.now);
+  const begin = Date.now();
   let step: string | undefined;
   let written = 0;
   return {
     update(event) {
       const sinceStart = elapsed(event);
       const now = Date.now();
-      if (event.step === step && now - written < 10_000) return;
+      if (now - begin < 2000 || (event.step === step && now - written < 10_000)) return;
       step = event.step;
       written = now;
       stream.write(`${label}: ${describe(event, sinceStart)}\n`);

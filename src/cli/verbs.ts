@@ -15,5 +15,6 @@ export interface Verb {
 export const verbs: Readonly<Record<string, Verb>> = {
   simplify: { summary: "an equal model with fewer nodes", load: () => import("./commands/simplify.ts") },
   eval: { summary: "accuracy of a model on data, with its interval", load: () => import("./commands/eval.ts") },
+  bench: { summary: "two models side by side: latency, memory, cold start, energy", load: () => import("./commands/bench.ts") },
   doctor: { summary: "which runtimes, instruction sets and tools this machine has", load: () => import("./commands/doctor.ts") },
 };

@@ -1,1 +1,17 @@
+export * from "./accuracy.ts";
+export * from "./compare.ts";
+export * from "./device.ts";
+export * from "./doctor.ts";
+export * from "./energy.ts";
+export * from "./evaluate.ts";
+export * from "./evaluate-config.ts";
+export { loadPlugin, type Toolkit } from "./evaluate-plugin.ts";
+export { type InspectOptions, inspectModel } from "./inspect.ts";
+export * from "./inspect-schema.ts";
+export * from "./latency.ts";
 export * from "./measurement.ts";
+export { measureProcess, type ProcessMeasurements, type ProcessOptions, processMeasurementsSchema } from "./memory.ts";
+export { type OpProfile, opProfileSchema, type ProfileOptions, profileModel } from "./profile.ts";
+export { type RandomInputOptions, type RandomInputs, randomInputs } from "./random-inputs.ts";
+export { type SimplifyFileOptions, type SimplifyReport, simplifyFile, simplifyReportSchema } from "./simplify-file.ts";
+export * from "./task.ts";

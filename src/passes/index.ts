@@ -1,2 +1,10 @@
 export * from "./define.ts";
+export { float16 } from "./float16/index.ts";
 export * from "./manager.ts";
+export { type DynamicParams, quantizeDynamic } from "./quantize/dynamic.ts";
+export { type Range, type RangeMethod, rangeMethods } from "./quantize/ranges.ts";
+export type { IntegerOp, QuantizationRow } from "./quantize/row.ts";
+export { quantizeStatic, type StaticParams, valuesToObserve } from "./quantize/static.ts";
+export { ActivationStatistics } from "./quantize/statistics.ts";
+export * from "./rewrite.ts";
+export { type SimplifyParams, simplify, simplifyRuleNames } from "./simplify/index.ts";
