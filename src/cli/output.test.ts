@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { formatBytes, formatCount, formatMs, printJson, table, withProgress } from "./output.ts";
@@ -42,11 +43,13 @@ describe("formats", () => {
 
 describe("table", () => {
   it("aligns numbers to the right and words to the left", () => {
-    const plain = table([
-      ["layer", "ms"],
-      ["conv1", "12.5"],
-      ["a", "3"],
-    ]).replaceAll(/\u001b\[\d+m/g, "");
+    const plain = stripVTControlCharacters(
+      table([
+        ["layer", "ms"],
+        ["conv1", "12.5"],
+        ["a", "3"],
+      ]),
+    );
     expect(plain.split("\n")).toEqual(["layer    ms", "conv1  12.5", "a         3"]);
   });
 

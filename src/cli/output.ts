@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import type { z } from "zod";
 import type { ProgressEvent, RunOptions } from "../util/progress.ts";
 import { color } from "./color.ts";
@@ -29,9 +30,7 @@ export interface TableOptions {
   readonly indent?: string;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with the escape character
-const colourCode = /\u001b\[\d+m/g;
-const visible = (text: string): number => text.replace(colourCode, "").length;
+const visible = (text: string): number => stripVTControlCharacters(text).length;
 
 const pad = (text: string, width: number, side: "left" | "right"): string => {
   const blank = " ".repeat(Math.max(0, width - visible(text)));
@@ -66,8 +65,10 @@ export function table(rows: readonly (readonly string[])[], options: TableOption
 
 const significant = (n: number, digits = 3): string => {
   if (n === 0) return "0";
-  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(n))));
-  return n.toFixed(Math.min(decimals, 6));
+  // rounded first: 0.9996 has three digits as 1.00, not as 1.000
+  const rounded = Number(n.toPrecision(digits));
+  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(rounded))));
+  return rounded.toFixed(Math.min(decimals, 6));
 };
 
 const scaled = (n: number, step: number, units: readonly string[], separator: string): string => {
