@@ -15,3 +15,4 @@ export * from "./tensor.ts";
 export * from "./traverse.ts";
 export * from "./type-proto.ts";
 export * from "./value.ts";
+export { type LegalRule, verify } from "./verify.ts";
