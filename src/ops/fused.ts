@@ -1,10 +1,11 @@
 import { type Dim, numel, type Shape } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
-import { fromEnd, input, link, output, sameAxes } from "./channel-links.ts";
+import { input, link, output, sameAxes } from "./channel-links.ts";
 import { convCost, convLinks, convShape } from "./conv.ts";
 import { barrier, type ChannelCall, defineOp, elementwise, type TensorInfo } from "./define.ts";
 import { binary, transcendental, unary } from "./elementwise.ts";
 import { gemmLinks, gemmShape, matMulShape } from "./matmul.ts";
+import { layerNormalization } from "./normalization.ts";
 import { axisIndex, like } from "./type-rules.ts";
 import { windowAttributes } from "./window.ts";
 
@@ -121,9 +122,9 @@ export const fastGelu = defineOp({
 });
 
 /** Every axis but the last one, which is normalized. */
-const allButLast = ({ inputShapes }: ChannelCall) => {
+const allButLast = ({ inputShapes, outputShapes }: ChannelCall) => {
   const rank = inputShapes[0]?.length ?? 0;
-  return sameAxes(rank, (axis) => axis === rank - 1);
+  return outputShapes.flatMap((shape, index) => (shape ? sameAxes(rank, (axis) => axis === rank - 1, 0, index) : []));
 };
 
 const lastToOne = (X: TensorInfo): TensorInfo => like(X, X.shape && [...X.shape.slice(0, -1), 1], "float32");
@@ -166,11 +167,7 @@ export const simplifiedLayerNormalization = defineOp({
     return { Y: like(X), inv_std_var: like(X, statistics, "float32") };
   },
   cost: (_, { Y }) => ({ macs: 0, flops: 4 * numel(Y.shape) }),
-  channels: ({ attributes, inputShapes }) => {
-    const rank = inputShapes[0]?.length ?? 0;
-    const axis = fromEnd(Number(attributes.axis ?? -1), rank);
-    return sameAxes(rank, (i) => i >= axis);
-  },
+  channels: layerNormalization.channels,
 });
 
 export const embedLayerNormalization = defineOp({

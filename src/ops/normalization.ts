@@ -53,10 +53,10 @@ export const layerNormalization = defineOp({
     return { Y: like(X), Mean: statistics, InvStdDev: statistics };
   },
   cost: (_, { Y }) => ({ macs: 0, flops: 7 * numel(Y.shape) }),
-  channels: ({ attributes, inputShapes }) => {
+  channels: ({ attributes, inputShapes, outputShapes }) => {
     const rank = inputShapes[0]?.length ?? 0;
     const axis = fromEnd(Number(attributes.axis ?? -1), rank);
-    return sameAxes(rank, (i) => i >= axis);
+    return outputShapes.flatMap((shape, index) => (shape ? sameAxes(rank, (i) => i >= axis, 0, index) : []));
   },
   quantization: calibrated("X"),
 });

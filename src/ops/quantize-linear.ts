@@ -4,16 +4,21 @@ import { fromEnd, input, link, sameAxes } from "./channel-links.ts";
 import { barrier, type ChannelCall, type ChannelLink, defineOp, type TensorInfo } from "./define.ts";
 import { like } from "./type-rules.ts";
 
-/** Every axis passes through; a scale and zero point of one entry per channel follow their axis, blocked ones cannot be cut. */
+/**
+ * Every axis passes through; a scale and zero point of one entry per channel follow their axis. Blocked ones have x's rank: the
+ * blocked axis cannot be cut, the others follow.
+ */
 function scaledLinks({ attributes, inputShapes }: ChannelCall): ChannelLink[] {
   const rank = inputShapes[0]?.length ?? 0;
   const axis = fromEnd(Number(attributes.axis ?? 1), rank);
-  const scale = inputShapes[1];
-  const blocked = scale !== undefined && scale.length > 1;
-  const links = sameAxes(rank, (i) => blocked && i === axis);
-  if (scale?.length === 1 && scale[0] !== 1 && rank > 0)
-    links.push(...[1, 2].filter((i) => inputShapes[i]).map((i) => link(input(0, axis), input(i, 0))));
-  return links;
+  const parameters = [1, 2].filter((i) => inputShapes[i]);
+  const scale = inputShapes[1] ?? [];
+  if (scale.length > 1) {
+    const free = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== axis);
+    return [...sameAxes(rank, (i) => i === axis), ...parameters.flatMap((p) => free.map((i) => link(input(0, i), input(p, i))))];
+  }
+  const perChannel = scale.length === 1 && scale[0] !== 1 && rank > 0 ? parameters : [];
+  return [...sameAxes(rank, () => false), ...perChannel.map((i) => link(input(0, axis), input(i, 0)))];
 }
 
 const quantizedType = (zeroPoint: TensorInfo | undefined, code: number): DataType =>

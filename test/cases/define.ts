@@ -47,15 +47,16 @@ export interface OpCases {
   readonly cases: readonly OpCase[];
 }
 
-/** The cases of one op: used for shapes and channel links here, later for gradients, targets and benchmarks. */
+/** The cases of one op: used for shapes and channel links here, later for gradients, targets and benchmarks. `uncut`: for all of them. */
 export function opCases(
   type: string,
   cases: readonly OpCase[],
-  options: { readonly domain?: string; readonly opset?: number } = {},
+  options: { readonly domain?: string; readonly opset?: number; readonly uncut?: string } = {},
 ): OpCases {
   const names = new Set(cases.map(({ name }) => name));
   if (names.size !== cases.length) throw new Error(`two cases of ${type} have the same name`);
-  return { type, domain: options.domain ?? "", opset: options.opset ?? 21, cases };
+  const { domain = "", opset = 21, uncut } = options;
+  return { type, domain, opset, cases: cases.map((one) => (uncut === undefined ? one : { uncut, ...one })) };
 }
 
 export interface RandomOptions {
