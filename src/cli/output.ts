@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import type { z } from "zod";
-import type { ProgressEvent, RunOptions } from "../util/progress.ts";
+import type { Progress, ProgressEvent, RunOptions } from "../util/progress.ts";
 import { color } from "./color.ts";
 import { interruptSignal } from "./interrupt.ts";
 
@@ -99,6 +99,12 @@ export function formatMs(n: number): string {
   return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
 }
 
+/** RunOptions with both parts present. */
+export interface ActiveRun extends RunOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: Progress;
+}
+
 interface ProgressView {
   update(event: ProgressEvent): void;
   end(): void;
@@ -167,7 +173,7 @@ function plainLines(label: string, stream: NodeJS.WriteStream): ProgressView {
  * Runs a long step with progress on stderr (a live line on a terminal, else plain lines) and Ctrl-C as `run.signal`.
  * EDGEWRIGHT_PROGRESS=off silences it.
  */
-export async function withProgress<T>(label: string, work: (run: Required<RunOptions>) => Promise<T>): Promise<T> {
+export async function withProgress<T>(label: string, work: (run: ActiveRun) => Promise<T>): Promise<T> {
   const signal = interruptSignal();
   if (process.env.EDGEWRIGHT_PROGRESS === "off") return work({ signal, onProgress: () => {} });
   const view = process.stderr.isTTY ? liveLine(label, process.stderr) : plainLines(label, process.stderr);
