@@ -61,6 +61,8 @@ export const manifestSchema = z.object({
   schema: z.literal("edgewright/manifest@1"),
   tool: z.object({ name: z.string(), version: z.string() }),
   createdAt: z.string(),
+  /** Digest of everything that decides the results; --resume goes on only where it is equal. */
+  runKey: z.string(),
   status: z.enum(["running", "interrupted", "done"]),
   /** The command line that repeats the run. */
   command: z.string(),
@@ -76,7 +78,13 @@ export const manifestSchema = z.object({
     inputs: z.array(z.object({ name: z.string(), dtype: z.string(), shape: z.array(z.union([z.number(), z.string()])) })),
     outputs: z.array(z.object({ name: z.string(), dtype: z.string(), shape: z.array(z.union([z.number(), z.string()])) })),
   }),
-  target: z.object({ name: z.string(), summary: z.string(), executor: z.string(), measuredHere: z.boolean(), threads: z.number() }),
+  target: z.object({
+    name: z.string(),
+    summary: z.string(),
+    executor: z.string(),
+    measuredHere: z.boolean(),
+    threads: z.number(),
+  }),
   data: z.object({
     path: z.string(),
     summary: z.string(),

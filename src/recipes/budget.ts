@@ -1,0 +1,125 @@
+import type { Candidate } from "./manifest.ts";
+
+/** Limits that the chosen file must keep; null: no limit. */
+export interface Budget {
+  /** Largest loss of the main metric, in points or the metric's unit. */
+  readonly maxDrop: number | null;
+  readonly maxSizeBytes: number | null;
+  readonly maxLatencyMs: number | null;
+}
+
+/** How much worse than the baseline, in the metric's unit; 0 for the baseline itself. */
+export const dropOf = (candidate: Candidate): number => -(candidate.accuracyChange?.value ?? 0);
+export const ratioOf = (candidate: Candidate): number => candidate.latencyRatio?.value ?? 1;
+export const sizeOf = (candidate: Candidate): number => candidate.file?.bytes ?? Number.POSITIVE_INFINITY;
+
+/** The limits that a candidate breaks, as sentences; empty when it keeps them all. */
+export function violations(candidate: Candidate, budget: Budget): string[] {
+  const broken: string[] = [];
+  const drop = dropOf(candidate);
+  // 1e-9: a drop of exactly the limit is allowed, whatever its rounding
+  if (budget.maxDrop !== null && drop > budget.maxDrop + 1e-9)
+    broken.push(`loses ${drop.toFixed(2)} ${unitOf(candidate)}, more than ${budget.maxDrop}`);
+  if (budget.maxSizeBytes !== null && sizeOf(candidate) > budget.maxSizeBytes)
+    broken.push(`is ${(sizeOf(candidate) / 1e6).toFixed(2)} MB, more than ${(budget.maxSizeBytes / 1e6).toFixed(2)} MB`);
+  const latency = candidate.latency?.value;
+  if (budget.maxLatencyMs !== null && latency !== undefined && latency > budget.maxLatencyMs)
+    broken.push(`takes ${latency.toFixed(2)} ms, more than ${budget.maxLatencyMs} ms`);
+  return broken;
+}
+
+const unitOf = (candidate: Candidate): string => {
+  const unit = candidate.accuracyChange?.unit ?? "";
+  return unit === "%" ? "points" : unit;
+};
+
+/** Latencies this close are one speed: then accuracy decides, then size. */
+const sameSpeed = 0.03;
+
+/** -1 when a is the better file of two that both keep the budget: faster, then more accurate, then smaller. */
+export function compareCandidates(a: Candidate, b: Candidate): number {
+  const speed = ratioOf(a) / ratioOf(b) - 1;
+  if (Math.abs(speed) > sameSpeed) return speed;
+  const accuracy = dropOf(a) - dropOf(b);
+  if (Math.abs(accuracy) > 1e-9) return accuracy;
+  const fidelity = fidelityOf(b) - fidelityOf(a);
+  return Math.abs(fidelity) > 1e-9 ? fidelity : sizeOf(a) - sizeOf(b);
+}
+
+/** Signal to noise against the original's outputs, where it was measured: decides among candidates with equal accuracy. */
+const fidelityOf = (candidate: Candidate): number => candidate.others.find(({ metric }) => metric === "sqnr")?.value ?? 0;
+
+/** Names of candidates that no other beats or equals in size, speed and accuracy at once. */
+export function paretoSet(candidates: readonly Candidate[]): string[] {
+  const measured = candidates.filter(({ file, outcome }) => file && outcome !== "failed");
+  const axes = (c: Candidate): readonly number[] => [sizeOf(c), ratioOf(c), dropOf(c)];
+  // speeds within the noise count as equal, or every repetition of one graph would be on the front
+  const slack = [0, sameSpeed, 1e-9];
+  const noWorse = (a: Candidate, b: Candidate): boolean =>
+    axes(a).every((x, i) => x <= (axes(b)[i] as number) * (1 + (i === 1 ? sameSpeed : 0)) + (i === 2 ? (slack[2] as number) : 0));
+  const better = (a: Candidate, b: Candidate): boolean =>
+    axes(a).some((x, i) => x < (axes(b)[i] as number) * (i === 1 ? 1 - sameSpeed : 1) - (i === 2 ? (slack[2] as number) : 0));
+  const beats = (a: Candidate, b: Candidate): boolean => noWorse(a, b) && better(a, b);
+  const equalBefore = (a: Candidate, b: Candidate): boolean => noWorse(a, b) && noWorse(b, a) && compareCandidates(a, b) < 0;
+  return measured
+    .filter((c) => !measured.some((other) => other !== c && (beats(other, c) || equalBefore(other, c))))
+    .map(({ name }) => name);
+}
+
+export interface Choice {
+  readonly chosen: Candidate;
+  readonly budgetMet: boolean;
+  readonly reasons: readonly string[];
+}
+
+/**
+ * The fastest candidate within the budget. One that is not measurably faster than the original is never preferred to it for speed; it
+ * can win by size only where the size budget rules the original out. When nothing keeps the budget, the one that comes nearest.
+ */
+export function choose(candidates: readonly Candidate[], budget: Budget): Choice {
+  const measured = candidates.filter(({ file, outcome }) => file && outcome !== "failed");
+  const within = measured.filter((candidate) => violations(candidate, budget).length === 0);
+  const original = (candidate: Candidate): boolean => candidate.name === "baseline" || candidate.name === "simplified";
+  const faster = within
+    .filter((candidate) => !original(candidate) && candidate.latencyVerdict === "faster")
+    .sort(compareCandidates);
+  if (faster[0])
+    return { chosen: faster[0], budgetMet: true, reasons: [`It is the fastest that keeps the budget: ${describe(faster[0])}.`] };
+  const float = within.filter(original).sort(compareCandidates);
+  if (float[0]) return { chosen: float[0], budgetMet: true, reasons: whyFloat(measured, budget) };
+  const smaller = [...within].sort(compareCandidates);
+  if (smaller[0])
+    return {
+      chosen: smaller[0],
+      budgetMet: true,
+      reasons: ["It is not faster than the original, but the original does not keep the budget."],
+    };
+  const nearest = [...measured].sort((a, b) => excess(a, budget) - excess(b, budget) || compareCandidates(a, b));
+  const chosen = nearest[0];
+  if (!chosen) throw new Error("internal: there is no measured candidate, not even the baseline");
+  return {
+    chosen,
+    budgetMet: false,
+    reasons: [`No candidate keeps the budget; this one comes nearest: it ${violations(chosen, budget).join(" and ")}.`],
+  };
+}
+
+const describe = (candidate: Candidate): string => `${(1 / ratioOf(candidate)).toFixed(2)}x the original's speed`;
+
+function whyFloat(measured: readonly Candidate[], budget: Budget): string[] {
+  const others = measured.filter(({ name }) => name !== "baseline" && name !== "simplified");
+  if (others.length === 0) return ["Nothing but the original could be built."];
+  return others.map((candidate) => {
+    const broken = violations(candidate, budget);
+    if (broken.length > 0) return `${candidate.title} ${broken.join(" and ")}.`;
+    return `${candidate.title} is ${candidate.latencyVerdict === "slower" ? "slower than" : "not measurably faster than"} the original (time ratio ${ratioOf(candidate).toFixed(2)}).`;
+  });
+}
+
+/** Sum of relative overruns: how far outside the budget. */
+function excess(candidate: Candidate, budget: Budget): number {
+  const over = (value: number | undefined, limit: number | null): number =>
+    limit === null || value === undefined ? 0 : Math.max(0, value - limit) / Math.max(Math.abs(limit), 1e-9);
+  const drop = budget.maxDrop === null ? 0 : Math.max(0, dropOf(candidate) - budget.maxDrop) / Math.max(budget.maxDrop, 0.1);
+  return drop + over(sizeOf(candidate), budget.maxSizeBytes) + over(candidate.latency?.value, budget.maxLatencyMs);
+}

@@ -1,0 +1,99 @@
+import type { Model } from "../ir/index.ts";
+import type { Note, PassDef } from "../passes/define.ts";
+import { float16 } from "../passes/float16/index.ts";
+import { runPass } from "../passes/manager.ts";
+import { quantizeDynamic } from "../passes/quantize/dynamic.ts";
+import { planQuantization } from "../passes/quantize/plan.ts";
+import type { RangeMethod } from "../passes/quantize/ranges.ts";
+import type { QuantizationRow } from "../passes/quantize/row.ts";
+import { quantizeStatic } from "../passes/quantize/static.ts";
+import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
+import { ortEvaluate } from "../runtime/evaluate.ts";
+import type { Step } from "./manifest.ts";
+
+/** How to make one variant from the simplified model. */
+export interface CandidatePlan {
+  readonly name: string;
+  readonly title: string;
+  /** Steps after "simplify", as the manifest shows them. */
+  readonly steps: readonly Step[];
+  readonly build: (simplified: Model) => Promise<{ readonly model: Model; readonly notes: readonly Note[] }>;
+}
+
+export interface CandidateSource {
+  readonly row: QuantizationRow;
+  readonly statistics: ReadonlyMap<string, ActivationStatistics>;
+}
+
+async function apply<P>(pass: PassDef<P>, simplified: Model, params: unknown): Promise<{ model: Model; notes: readonly Note[] }> {
+  const model = simplified.clone();
+  const { notes } = await runPass(pass, model, params, ortEvaluate);
+  return { model, notes };
+}
+
+export interface StaticChoice {
+  readonly method: RangeMethod;
+  readonly percentile?: number;
+  readonly biasCorrection?: boolean;
+}
+
+const methodTitles: Readonly<Record<RangeMethod, string>> = {
+  minmax: "min-max ranges",
+  average: "averaged ranges",
+  percentile: "percentile ranges",
+  mse: "least-error ranges",
+};
+
+/** The range choices that are tried, cheapest idea first. */
+export const staticChoices: readonly StaticChoice[] = [
+  { method: "minmax" },
+  { method: "mse" },
+  { method: "mse", biasCorrection: true },
+  { method: "percentile", percentile: 99.99 },
+  { method: "average" },
+];
+
+const methodName = ({ method, percentile, biasCorrection }: StaticChoice): string =>
+  `${method}${percentile ? `-${percentile}` : ""}${biasCorrection ? "-bias" : ""}`;
+
+export function staticCandidate(
+  { row, statistics }: CandidateSource,
+  choice: StaticChoice,
+  exclude: readonly string[] = [],
+): CandidatePlan {
+  const params = { ...choice, ...(exclude.length > 0 ? { exclude } : {}) };
+  const mixed = exclude.length > 0;
+  return {
+    name: `${mixed ? `mixed-${exclude.length}` : "int8"}-${methodName(choice)}`,
+    title: `${mixed ? `INT8, ${exclude.length} node${exclude.length > 1 ? "s" : ""} in float` : "INT8 static"}, ${methodTitles[choice.method]}${choice.biasCorrection ? ", bias correction" : ""}`,
+    steps: [{ pass: quantizeStatic.name, params: { row: row.name, ...params } }],
+    build: (simplified) => apply(quantizeStatic, simplified, { row, statistics, ...params }),
+  };
+}
+
+export function dynamicCandidate({ row }: CandidateSource, convolutions: boolean): CandidatePlan {
+  return {
+    name: convolutions ? "int8-dynamic-conv" : "int8-dynamic",
+    title: convolutions ? "INT8 dynamic, convolutions too" : "INT8 dynamic",
+    steps: [{ pass: quantizeDynamic.name, params: { row: row.name, convolutions } }],
+    build: (simplified) => apply(quantizeDynamic, simplified, { row, convolutions }),
+  };
+}
+
+export function float16Candidate({ statistics }: CandidateSource): CandidatePlan {
+  const magnitudes = new Map([...statistics].map(([name, s]) => [name, Math.max(Math.abs(s.min), Math.abs(s.max))]));
+  return {
+    name: "fp16",
+    title: "FP16",
+    steps: [{ pass: float16.name, params: {} }],
+    build: (simplified) => apply(float16, simplified, { magnitudes }),
+  };
+}
+
+/** Keys of nodes that static quantization would run in integers with weights: what sensitivity is measured for. */
+export function quantizableNodes(simplified: Model, row: QuantizationRow): { key: string; opType: string }[] {
+  const plan = planQuantization(simplified, row);
+  return [...plan.nodes.values()]
+    .filter(({ op }) => op.role === "anchor")
+    .map(({ node }) => ({ key: node.name || node.output.name, opType: node.opType }));
+}
