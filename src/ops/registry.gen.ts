@@ -26,7 +26,6 @@ import { argumentOps, cumulativeOps, reductions, topK } from "./reduce.ts";
 import { flatten, reshape, squeeze, unsqueeze } from "./reshape.ts";
 import { depthToSpace, resize, resize10, spaceToDepth, upsample, upsample7 } from "./resize.ts";
 import { scatter, scatterElements, scatterNd, tensorScatter } from "./scatter.ts";
-import { sequenceOps, sequenceQueries } from "./sequence.ts";
 import { shape, size } from "./shape-of.ts";
 import { det, dft, melWeightMatrix, stft, windows } from "./signal.ts";
 import { slice } from "./slice.ts";
@@ -153,8 +152,6 @@ export const definitions: readonly OpDef[] = [
   scatterElements,
   scatterNd,
   tensorScatter,
-  ...sequenceOps,
-  ...sequenceQueries,
   shape,
   size,
   det,

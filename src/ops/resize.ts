@@ -40,11 +40,9 @@ function keepAspect(extents: readonly Dim[], sizes: readonly Dim[], policy: stri
 }
 
 interface Wanted {
-  readonly roi: TensorInfo | undefined;
   readonly scales: TensorInfo | undefined;
   readonly sizes: TensorInfo | undefined;
   readonly axes: readonly number[] | undefined;
-  readonly crop: boolean;
   readonly policy: string;
 }
 
@@ -73,16 +71,7 @@ function scalesGiven(chosen: readonly Dim[], wanted: Wanted, reject: Reject): re
   const scales = floatsOf(wanted.scales);
   if (scales && scales.length !== chosen.length) reject(`scales has ${scales.length} entries for ${chosen.length} axes`);
   if (scales?.some((scale) => !(scale > 0))) reject(`scales [${scales}] must be positive`);
-  const roi = wanted.crop ? floatsOf(wanted.roi) : undefined;
-  if (!scales || (wanted.crop && !roi)) return undefined;
-  return chosen.map((extent, i) => {
-    const part = roi ? (roi[i + chosen.length] ?? 1) - (roi[i] ?? 0) : 1;
-    return roi && typeof extent === "number"
-      ? Math.floor(Math.fround(extent * part * (scales[i] as number)))
-      : roi && part !== 1
-        ? "?"
-        : scaled(extent, scales[i] as number);
-  });
+  return scales && chosen.map((extent, i) => scaled(extent, scales[i] as number));
 }
 
 const unchangedAxes = ({
@@ -97,6 +86,10 @@ const unchangedAxes = ({
     (axis) => inputShapes[0]?.[axis] !== outputShapes[0]?.[axis] || inputShapes[0]?.[axis] === "?",
   );
 
+/**
+ * The region of interest of tf_crop_and_resize does not change the extents: ONNX's text multiplies its size in, onnxruntime gives
+ * floor(extent · scale) all the same.
+ */
 export const resize = defineOp({
   type: "Resize",
   since: 11,
@@ -113,10 +106,9 @@ export const resize = defineOp({
     keep_aspect_ratio_policy: attr.string("stretch"),
     nearest_mode: attr.string("round_prefer_floor"),
   },
-  infer({ X, roi, scales, sizes }, { attributes, reject }) {
+  infer({ X, scales, sizes }, { attributes, reject }) {
     if (!X.shape) return { Y: unranked(X.dtype) };
-    const crop = attributes.coordinate_transformation_mode === "tf_crop_and_resize";
-    const wanted: Wanted = { roi, scales, sizes, axes: attributes.axes, crop, policy: attributes.keep_aspect_ratio_policy };
+    const wanted: Wanted = { scales, sizes, axes: attributes.axes, policy: attributes.keep_aspect_ratio_policy };
     return { Y: like(X, resizeShape(X.shape, wanted, reject)) };
   },
   cost: ({ X }, { Y }, { mode }) => resizeCost(X, Y, mode),
