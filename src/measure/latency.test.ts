@@ -96,7 +96,7 @@ describe("timeRounds", () => {
     };
     expect(await count(1000)).toBe(5);
     expect(await count(10)).toBe(10);
-    expect(await count(0.01)).toBe(1000);
+    expect(await count(0.001)).toBe(1000);
   });
 
   it("stops by signal and reports progress", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type DataType, type Dim, toNumbers } from "../ir/index.ts";
-import { randomInputs } from "./random-inputs.ts";
+import { randomInputs, shapeOverrides } from "./random-inputs.ts";
 
 const input = (name: string, dtype: DataType, shape: readonly Dim[] | undefined) => ({ name, type: { dtype, shape } });
 
@@ -48,5 +48,15 @@ describe("randomInputs", () => {
     expect(() => randomInputs(x, { shapes: { y: [1] } })).toThrow(/no input "y"/);
     expect(() => randomInputs([input("x", "float32", undefined)])).toThrow(/does not declare its rank/);
     expect(() => randomInputs([input("x", "float32", [2 ** 30])])).toThrow(/elements/);
+  });
+
+  it("takes a symbolic dim by its name", () => {
+    const inputs = [input("x", "float32", ["N", 3]), input("y", "float32", ["N", "T"])];
+    const overrides = shapeOverrides({ N: [4], y: [4, 2] }, inputs);
+    expect(overrides).toEqual({ shapes: { y: [4, 2] }, dims: { N: 4 } });
+    expect(Object.values(randomInputs(inputs, overrides).feeds).map((tensor) => tensor.shape)).toEqual([
+      [4, 3],
+      [4, 2],
+    ]);
   });
 });

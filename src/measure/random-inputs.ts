@@ -22,12 +22,8 @@ export interface RandomInputs {
 /** An input larger than this is a mistake in a shape, not a model. */
 const maximumElements = 2 ** 28;
 
-function fixedShape(
-  name: string,
-  type: TensorType,
-  given: readonly number[] | undefined,
-  assume: (dim: string) => void,
-): number[] {
+function fixedShape(name: string, type: TensorType, options: RandomInputOptions, assume: (dim: string) => void): number[] {
+  const given = options.shapes?.[name];
   const declared = type.shape;
   if (given) {
     const fits =
@@ -49,6 +45,8 @@ function fixedShape(
     });
   return declared.map((dim: Dim) => {
     if (typeof dim === "number") return dim;
+    const chosen = options.dims?.[dim];
+    if (chosen !== undefined) return chosen;
     assume(dim);
     return 1;
   });
@@ -81,10 +79,18 @@ function randomTensor(dtype: DataType, shape: readonly number[], uniform: () => 
   return tensorOf(dtype, shape, Float32Array.from({ length: size }, draw));
 }
 
-/** Seeded random inputs of the types that a model declares. `shapes` overrides by input name; other open dims become 1. */
+export interface RandomInputOptions {
+  readonly seed?: number | undefined;
+  /** Whole shapes by input name. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>> | undefined;
+  /** Symbolic dims by name ("N": 4). */
+  readonly dims?: Readonly<Record<string, number>> | undefined;
+}
+
+/** Seeded random inputs of the types that a model declares. `shapes` and `dims` override; other open dims become 1. */
 export function randomInputs(
   inputs: readonly { readonly name: string; readonly type: TensorType }[],
-  options: { readonly seed?: number; readonly shapes?: Readonly<Record<string, readonly number[]>> } = {},
+  options: RandomInputOptions = {},
 ): RandomInputs {
   const { shapes = {} } = options;
   for (const name of Object.keys(shapes))
@@ -97,8 +103,25 @@ export function randomInputs(
   const assumed: { input: string; dim: string }[] = [];
   const feeds: Record<string, Tensor> = {};
   for (const { name, type } of inputs) {
-    const shape = fixedShape(name, type, shapes[name], (dim) => assumed.push({ input: name, dim }));
+    const shape = fixedShape(name, type, options, (dim) => assumed.push({ input: name, dim }));
     feeds[name] = randomTensor(type.dtype, shape, uniform, name);
   }
   return { feeds, assumed };
+}
+
+/**
+ * Sorts `name=1,3,224,224` entries as people write them: the name of an input takes a shape, the name of a symbolic dim one number.
+ */
+export function shapeOverrides(
+  given: Readonly<Record<string, readonly number[]>>,
+  inputs: readonly { readonly name: string; readonly type: TensorType }[],
+): Pick<RandomInputOptions, "shapes" | "dims"> {
+  const symbols = new Set(inputs.flatMap(({ type }) => (type.shape ?? []).filter((dim) => typeof dim === "string")));
+  const entries = Object.entries(given);
+  const isDim = ([name, dims]: [string, readonly number[]]) =>
+    dims.length === 1 && symbols.has(name) && !inputs.some((input) => input.name === name);
+  return {
+    shapes: Object.fromEntries(entries.filter((entry) => !isDim(entry))),
+    dims: Object.fromEntries(entries.filter(isDim).map(([name, dims]) => [name, dims[0] as number])),
+  };
 }

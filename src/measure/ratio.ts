@@ -64,12 +64,14 @@ export interface PairedRatio {
   readonly verdict: Verdict;
 }
 
-/** How far a subject is from itself: even rounds against odd ones, as |ratio - 1|. */
+/**
+ * How far a subject is from itself, as |ratio - 1|: every second pair of rounds against the others. Pairs, because the two orders of a
+ * pair differ in what the caches hold.
+ */
 export function selfDifference(values: readonly number[]): number {
-  if (values.length < 2) return 0;
-  const even = median(values.filter((_, i) => i % 2 === 0));
-  const odd = median(values.filter((_, i) => i % 2 === 1));
-  return Math.abs(odd / even - 1);
+  if (values.length < 4) return 0;
+  const half = (which: number) => median(values.filter((_, i) => (i >> 1) % 2 === which));
+  return Math.abs(half(1) / half(0) - 1);
 }
 
 /**
