@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseNpy } from "../../data/npy.ts";
 import { openDataset } from "../../data/open.ts";
 import { prepareSamples } from "../../data/prepare.ts";
@@ -9,6 +8,7 @@ import type { Measurement } from "../../measure/measurement.ts";
 import type { Session } from "../../runtime/executor.ts";
 import { executorNames } from "../../runtime/executors.ts";
 import { EdgewrightError } from "../../util/errors.ts";
+import { type Command, InvalidArgumentError } from "../command-line.ts";
 import { formatBytes, formatMs, printJson, printLine, printNote, table, withProgress } from "../output.ts";
 import { parseShape, type ShapeFlags } from "../shape-option.ts";
 
@@ -63,14 +63,17 @@ export function configure(command: Command): void {
       "Measure latency, memory, cold start and energy of a model, or of several against the first, round by round in one process.",
     )
     .argument("<models...>", "ONNX files; the first is the baseline")
-    .addOption(new Option("--executor <name>", "runtime").choices(executorNames).default("ort-node"))
+    .addOption(command.createOption("--executor <name>", "runtime").choices(executorNames).default("ort-node"))
     .option("--threads <n>", "intra-op threads", positiveInteger, 1)
     .option("--shape <name=dims>", "shape of an input, or size of a symbolic dim; repeatable", parseShape)
     .addOption(
-      new Option("--time <duration>", "time for all rounds together, after warm-up").argParser(parseTime).default(5000, "5s"),
+      command
+        .createOption("--time <duration>", "time for all rounds together, after warm-up")
+        .argParser(parseTime)
+        .default(5000, "5s"),
     )
     .option("--rounds <n>", "exactly so many rounds instead of --time", positiveInteger)
-    .addOption(new Option("--runs <n>", "the same as --rounds").argParser(positiveInteger).hideHelp())
+    .addOption(command.createOption("--runs <n>", "the same as --rounds").argParser(positiveInteger).hideHelp())
     .option("--seed <n>", "of random inputs and of the order of rounds", positiveInteger, 1)
     .option("--input <file.npy>", "input tensor, or name=file.npy; repeatable", collectText)
     .option("--data <path>", "run on samples of this data instead of random inputs")

@@ -1,13 +1,13 @@
-import type { Command } from "commander";
-import pc from "picocolors";
 import { type Check, diagnose, doctorSchema } from "../../measure/doctor.ts";
+import { color } from "../color.ts";
+import type { Command } from "../command-line.ts";
 import { formatBytes, printJson, printLine, table } from "../output.ts";
 
 const marks: Readonly<Record<Check["status"], string>> = {
-  ok: pc.green("yes"),
-  missing: pc.yellow("no"),
-  broken: pc.red("broken"),
-  unknown: pc.dim("unknown"),
+  ok: color.green("yes"),
+  missing: color.yellow("no"),
+  broken: color.red("broken"),
+  unknown: color.dim("unknown"),
 };
 
 export function configure(command: Command): void {
