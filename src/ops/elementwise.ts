@@ -16,6 +16,8 @@ export interface ElementwiseOptions {
   /** Floating-point operations per element of the result; default 1. */
   readonly flops?: number;
   readonly quantization?: (port: string) => QuantizationFacet;
+  /** Attribute that, when set, gives the op another meaning than its rule on known elements. */
+  readonly otherRule?: string;
 }
 
 const perElement = (flops: number) => (_: unknown, outputs: readonly (StaticInfo | undefined)[]) => ({
@@ -100,10 +102,11 @@ function broadcasting(type: string, since: number, inputs: readonly string[], to
     inputs,
     outputs: [to],
     attributes: options.attributes,
-    infer: (infos, { reject }) => {
+    infer: (infos, { attributes, reject }) => {
       const dtype = options.dtype ?? infos[0]?.dtype;
       if (!dtype) return [];
-      const elements = rule && combineElements(rule, infos);
+      const known = rule && !(options.otherRule && (attributes as Readonly<Record<string, unknown>>)[options.otherRule]);
+      const elements = known ? combineElements(rule, infos) : undefined;
       const shape = infos.every((info) => info) ? broadcastOf(infos, reject) : undefined;
       return [{ dtype, shape, ...(elements ? { elements } : {}) }];
     },
@@ -124,7 +127,7 @@ export const arithmeticOps = [
   binary("Mul", 14, "A B C", { quantization: free }),
   binary("Div", 14, "A B C", { quantization: free }),
   binary("Pow", 15, "X Y Z", { flops: transcendental, quantization: free }),
-  binary("Mod", 13, "A B C", { attributes: { fmod: attr.int(0) } }),
+  binary("Mod", 13, "A B C", { attributes: { fmod: attr.int(0) }, otherRule: "fmod" }),
   variadic("Min", 13, "data_0 min", { quantization: selects }),
   variadic("Max", 13, "data_0 max", { quantization: selects }),
   variadic("Mean", 13, "data_0 mean", { quantization: free }),

@@ -37,7 +37,7 @@ function checkLengths(a: WindowAttributes, rank: number, kernelRank: number, rej
   ];
   for (const [what, length, right] of expected)
     if (length !== undefined && length !== right)
-      reject(`${what} has ${length} entries where ${right} spatial axes need ${right}`);
+      reject(`${what} has ${length} entries where ${rank} spatial axes need ${right}`);
   if (a.strides?.some((stride) => stride < 1)) reject(`strides [${a.strides}] must be positive`);
   if (a.dilations?.some((dilation) => dilation < 1)) reject(`dilations [${a.dilations}] must be positive`);
 }
