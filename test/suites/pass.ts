@@ -19,6 +19,8 @@ export interface PassCase {
   readonly params?: unknown;
   /** A note that must be there: part of its message. */
   readonly note?: string;
+  /** Shapes of the random inputs; default: open extents are chosen. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
   /** No runtime takes the model as it stands: compare structures only, and say why. */
   readonly structureOnly?: string;
 }
@@ -38,10 +40,13 @@ export function constantText(name: string, shape: readonly number[], seed = 1): 
 
 export const opTypes = (model: Model): string => Array.from(model.graph.nodes, (node) => node.opType).join(" ");
 
+/** A pass whose parameters its own schema checks. */
+export type AnyPass = PassDef<unknown>;
+
 /** Runs a pass and checks what every pass owes: a legal graph, in and out. */
-export async function applyPass(pass: PassDef<never>, model: Model, params: unknown = {}): Promise<readonly Note[]> {
+export async function applyPass(pass: AnyPass, model: Model, params: unknown = {}): Promise<readonly Note[]> {
   verify(model);
-  const { notes } = await runPass(pass as PassDef<unknown>, model, params, ortEvaluate);
+  const { notes } = await runPass(pass, model, params, ortEvaluate);
   verify(model);
   return notes;
 }
@@ -49,16 +54,16 @@ export async function applyPass(pass: PassDef<never>, model: Model, params: unkn
 /** Before and after as text, compared structurally, then numerically in onnxruntime on seeded input. */
 export function testPass<P>(pass: PassDef<P>, title: string, cases: readonly PassCase[]): void {
   describe(title, () => {
-    test.each(cases)("$name", async ({ before, after, params, note, structureOnly }) => {
+    test.each(cases)("$name", async ({ before, after, params, note, shapes, structureOnly }) => {
       const original = parseModel(before);
       const model = original.clone();
-      const notes = await applyPass(pass as PassDef<never>, model, params);
+      const notes = await applyPass(pass as unknown as AnyPass, model, params);
       if (after === "same") expect(opTypes(model)).toBe(opTypes(original));
       else if (after.includes("{")) expect(equalModels(model, parseModel(after))).toBe(true);
       else expect(opTypes(model)).toBe(after);
       if (note) expect(notes.map(({ message }) => message).join("\n")).toContain(note);
       if (structureOnly) return;
-      const report = await checkEqual(encodeOnnx(original), encodeOnnx(model), { tolerance });
+      const report = await checkEqual(encodeOnnx(original), encodeOnnx(model), { tolerance, ...(shapes ? { shapes } : {}) });
       expect(report.maxRelative).toBeLessThanOrEqual(tolerance);
       expect(report.runs).toBeGreaterThan(0);
     });
