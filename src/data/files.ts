@@ -12,6 +12,8 @@ const maxDecompressedBytes = 2 ** 31;
 const maxResidentBytes = 2 ** 26;
 /** A single file that is read whole (an image, a recording). */
 const maxWholeFileBytes = 2 ** 30;
+/** How much of a file is looked at to tell its kind. */
+export const headBytes = 4096;
 const maxListedFiles = 5_000_000;
 
 export const imageExtensions = /\.(jpe?g|png|webp|gif|tiff?|avif|bmp)$/i;
@@ -69,13 +71,16 @@ export async function subfolders(folder: string): Promise<string[]> {
     .sort(byName);
 }
 
+/** Node's Buffer as what it extends: Buffer.slice gives a view where Uint8Array.slice copies, which callers rely on. */
+export const plainBytes = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+
 /** A whole file; refuses sizes that no single sample has. */
 export async function readWhole(path: string): Promise<Uint8Array> {
   try {
     const { size } = await stat(path);
     if (size > maxWholeFileBytes)
       fail("DATA_TOO_LARGE", `"${path}" has ${size} bytes; one sample may have at most ${maxWholeFileBytes}.`, { subject: path });
-    return await readFile(path);
+    return plainBytes(await readFile(path));
   } catch (cause) {
     throw cause instanceof EdgewrightError ? cause : readError(path, cause);
   }
@@ -117,7 +122,7 @@ export async function openBytes(path: string): Promise<ByteSource> {
     const { size } = await stat(path);
     const gzip = isGzip(await readRange(path, 0, 2));
     if (!gzip && size > maxResidentBytes) return { path, size, slice: (offset, length) => readRange(path, offset, length) };
-    const bytes = await readFile(path);
+    const bytes = plainBytes(await readFile(path));
     return resident(path, gzip ? await decompress(path, bytes) : bytes);
   } catch (cause) {
     throw cause instanceof EdgewrightError ? cause : readError(path, cause);
@@ -126,7 +131,7 @@ export async function openBytes(path: string): Promise<ByteSource> {
 
 async function decompress(path: string, bytes: Uint8Array): Promise<Uint8Array> {
   try {
-    return await inflate(bytes, { maxOutputLength: maxDecompressedBytes });
+    return plainBytes(await inflate(bytes, { maxOutputLength: maxDecompressedBytes }));
   } catch (cause) {
     throw new EdgewrightError("DATA_GZIP", `"${path}" is not a complete gzip file: ${(cause as Error).message}.`, {
       subject: path,
@@ -143,7 +148,7 @@ export async function* chunks(source: ByteSource, size = 2 ** 20): AsyncGenerato
 }
 
 /** The first bytes of a file, unpacked when it is gzip; empty when it cannot be told. */
-export async function headOf(path: string, length = 4096): Promise<Uint8Array> {
+export async function headOf(path: string, length = headBytes): Promise<Uint8Array> {
   const head = await readRange(path, 0, length).catch((cause) => {
     throw readError(path, cause);
   });
@@ -151,7 +156,7 @@ export async function headOf(path: string, length = 4096): Promise<Uint8Array> {
   const { constants } = await import("node:zlib");
   // a cut stream is expected here: only its first piece was read
   return inflate(head, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 2 ** 24 }).then(
-    (bytes) => bytes.subarray(0, length),
+    (bytes) => plainBytes(bytes.subarray(0, length)),
     () => new Uint8Array(),
   );
 }

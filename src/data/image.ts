@@ -1,5 +1,6 @@
 import { EdgewrightError } from "../util/errors.ts";
 import type { Pixels, RawImage } from "./define.ts";
+import { plainBytes } from "./files.ts";
 
 /** Decoded pixels take 3 bytes each; larger pictures are refused instead of filling the memory. */
 const maxPixels = 1e8;
@@ -44,7 +45,8 @@ export async function decodeImage(image: RawImage, origin: string): Promise<Pixe
 const firstLine = (cause: unknown): string =>
   (cause instanceof Error ? cause.message : String(cause)).split("\n")[0]?.replace(/\.$/, "") ?? "";
 
-function threeChannels(image: { data: Uint8Array; width: number; height: number }, channels: number): Pixels {
+function threeChannels(decoded: { data: Uint8Array; width: number; height: number }, channels: number): Pixels {
+  const image = { ...decoded, data: plainBytes(decoded.data) };
   if (channels === 3) return { ...image, channels: 3 };
   if (channels === 1) return { ...image, channels: 1 };
   // grey with alpha, after flattening, may keep two channels in old files
@@ -73,5 +75,5 @@ export async function resizePixels(pixels: Pixels, width: number, height: number
 export async function encodePng(pixels: Pixels): Promise<Uint8Array> {
   const sharp = await load();
   const raw = { width: pixels.width, height: pixels.height, channels: pixels.channels };
-  return sharp(pixels.data, { raw }).png().toBuffer();
+  return plainBytes(await sharp(pixels.data, { raw }).png().toBuffer());
 }

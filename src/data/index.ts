@@ -4,6 +4,7 @@ export { SampleCache } from "./cache.ts";
 export type { Dataset } from "./dataset.ts";
 export * from "./define.ts";
 export type { ModelInput } from "./features/define.ts";
+export { guessPreprocess, type PreprocessGuess, presetsFor } from "./guess.ts";
 export { decodeImage, encodePng, resizePixels } from "./image.ts";
 export { batches, sampleOrder } from "./loader.ts";
 export { type OpenOptions, openDataset } from "./open.ts";

@@ -58,14 +58,16 @@ export async function indexTable(
   };
 }
 
-/** The first complete rows of a piece of a file. */
-export function firstRows(head: Uint8Array, delimiter: string): string[][] {
-  const text = new TextDecoder().decode(head);
-  const whole = head.length < 4096 ? text : text.slice(0, text.lastIndexOf("\n") + 1);
-  try {
-    return parseSync(whole, { ...options(delimiter), to: 100 }) as string[][];
-  } catch {
-    // a quoted field may be cut by the end of the piece
-    return [];
+/** The first complete rows of a file, from its first bytes; `path` names it in errors. */
+export function firstRows(head: Uint8Array, complete: boolean, delimiter: string, path: string): string[][] {
+  let text = new TextDecoder().decode(head);
+  for (;;) {
+    // the end of the piece may cut a row, or a quoted field with line breaks: then one line less is tried
+    if (!complete) text = text.slice(0, text.trimEnd().lastIndexOf("\n") + 1);
+    try {
+      return parseSync(text, { ...options(delimiter), to: 100 }) as string[][];
+    } catch (cause) {
+      if (complete || text === "") throw broken(path, cause);
+    }
   }
 }

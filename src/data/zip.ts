@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { inflateRaw } from "node:zlib";
 import { EdgewrightError, fail } from "../util/errors.ts";
-import type { ByteSource } from "./files.ts";
+import { type ByteSource, plainBytes } from "./files.ts";
 
 const inflate = promisify(inflateRaw);
 /** An entry may not unpack to more than this. */
@@ -112,7 +112,7 @@ async function readEntry(source: ByteSource, header: Header): Promise<Uint8Array
   const bytes =
     header.method === 0
       ? packed
-      : await inflate(packed, { maxOutputLength: Math.max(1, header.size) }).catch((cause) => {
+      : await inflate(packed, { maxOutputLength: Math.max(1, header.size) }).then(plainBytes, (cause) => {
           throw corrupt(source.path, `entry "${header.name}" does not unpack (${(cause as Error).message})`);
         });
   if (bytes.length !== header.size)

@@ -6,7 +6,7 @@ import { decodeWaveform } from "../audio-file.ts";
 import { LabelColumn } from "../class-labels.ts";
 import { findClassNames, readClassNames } from "../class-names.ts";
 import { defineDataset, type Feature, type RawSample, type SampleSource } from "../define.ts";
-import { audioExtensions, headOf, imageExtensions, openBytes, readWhole } from "../files.ts";
+import { audioExtensions, headBytes, headOf, imageExtensions, openBytes, readWhole } from "../files.ts";
 import { firstRows, indexTable } from "../table.ts";
 
 const column = z.union([z.string(), z.int().nonnegative()]);
@@ -86,18 +86,13 @@ function assignColumns(rows: readonly string[][], asked: Options, path: string):
       header && words.test(names[index] as string);
 
   const pathColumn = asked.path !== undefined ? find(asked.path, "path") : pick((i) => all(i, isPath));
-  const textual = (i: number): boolean => i !== pathColumn && !all(i, isNumberOrMissing);
+  const namedLabel =
+    asked.label === null ? undefined : asked.label !== undefined ? find(asked.label, "label") : pick(named(labelWords));
+  const textual = (i: number): boolean => i !== pathColumn && i !== namedLabel && !all(i, isNumberOrMissing);
+  const sentences = (i: number): boolean => textual(i) && body.some((row) => /\S\s+\S/.test(row[i] ?? ""));
   const text =
-    asked.text !== undefined
-      ? find(asked.text, "text")
-      : (pick((i) => textual(i) && named(textWords)(i)) ??
-        pick((i) => textual(i) && body.some((row) => /\S\s+\S/.test(row[i] ?? ""))));
-  const label =
-    asked.label === null
-      ? undefined
-      : asked.label !== undefined
-        ? find(asked.label, "label")
-        : (pick(named(labelWords)) ?? lastColumnLabel(names.length, pathColumn, text, textual));
+    asked.text !== undefined ? find(asked.text, "text") : (pick((i) => textual(i) && named(textWords)(i)) ?? pick(sentences));
+  const label = namedLabel ?? (asked.label === null ? undefined : lastColumnLabel(names.length, pathColumn, text, textual));
   const taken = new Set([pathColumn, text, label]);
   const numeric = free.filter((i) => !taken.has(i) && all(i, isNumberOrMissing));
   const values =
@@ -173,7 +168,7 @@ const describe = (columns: Columns): string => {
 async function open(path: string, asked: Options): Promise<SampleSource> {
   const head = await headOf(path);
   const delimiter = asked.delimiter ?? guessDelimiter(head);
-  const rows = firstRows(head, delimiter);
+  const rows = firstRows(head, head.length < headBytes, delimiter, path);
   const columns = assignColumns(rows, asked, path);
   const features = featuresOf(columns, rows);
   if (features.length === 0)

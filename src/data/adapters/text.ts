@@ -4,7 +4,7 @@ import { fail } from "../../util/errors.ts";
 import { LabelColumn } from "../class-labels.ts";
 import { findClassNames, readClassNames } from "../class-names.ts";
 import { defineDataset, type SampleSource } from "../define.ts";
-import { audioExtensions, imageExtensions, openBytes } from "../files.ts";
+import { audioExtensions, headBytes, imageExtensions, openBytes } from "../files.ts";
 import { indexLines } from "../lines.ts";
 
 const options = z.strictObject({
@@ -66,7 +66,7 @@ const looksLikeText = (cell: string): boolean =>
 export const headLines = (head: Uint8Array): string[] => {
   const text = new TextDecoder().decode(head);
   const lines = text.split(/\r?\n/);
-  if (head.length >= 4096) lines.pop();
+  if (head.length >= headBytes) lines.pop();
   return lines.filter((line) => line.trim() !== "");
 };
 
