@@ -25,6 +25,7 @@ import { opProfileSchema, profileModel } from "./profile.ts";
 import { randomInputs, shapeOverrides } from "./random-inputs.ts";
 import type { RoundOptions } from "./rounds.ts";
 import { inferenceWork } from "./work.ts";
+import { atWorkingOpset } from "./working-opset.ts";
 
 export const benchModelSchema = z.object({
   name: z.string(),
@@ -95,7 +96,7 @@ function namesOf(paths: readonly string[]): string[] {
 /** The model as we read it, for what is counted rather than run; a model that only the runtime understands is still timed. */
 async function readModel(path: string, notes: string[]): Promise<Model | undefined> {
   try {
-    return await loadModel(path);
+    return await atWorkingOpset(await loadModel(path));
   } catch (error) {
     if (!(error instanceof EdgewrightError)) throw error;
     notes.push(`${basename(path)}: no estimates of energy and activations: ${error.message}`);
