@@ -13,8 +13,17 @@ export interface Verb {
 
 /** Every verb, loaded only when asked for, so that `--help` starts at once. */
 export const verbs: Readonly<Record<string, Verb>> = {
+  inspect: {
+    summary: "what a model is: inputs, outputs, parameters, MACs, peak memory, layers",
+    load: () => import("./commands/inspect.ts"),
+  },
   simplify: { summary: "an equal model with fewer nodes", load: () => import("./commands/simplify.ts") },
   eval: { summary: "accuracy of a model on data, with its interval", load: () => import("./commands/eval.ts") },
   bench: { summary: "two models side by side: latency, memory, cold start, energy", load: () => import("./commands/bench.ts") },
+  quantize: { summary: "one INT8 or FP16 file for a target", load: () => import("./commands/quantize.ts") },
+  optimize: {
+    summary: "the main job: the fastest file within a budget, with a report",
+    load: () => import("./commands/optimize.ts"),
+  },
   doctor: { summary: "which runtimes, instruction sets and tools this machine has", load: () => import("./commands/doctor.ts") },
 };

@@ -1,27 +1,23 @@
 import type { Model, PreparedSample } from "../ir/index.ts";
 import { collectReference } from "../measure/accuracy.ts";
-import { measureProcess } from "../measure/memory.ts";
-import { type OpProfile, profileModel } from "../measure/profile.ts";
 import type { CostReport } from "../ops/cost.ts";
 import { runPass } from "../passes/manager.ts";
 import { valuesToObserve } from "../passes/quantize/static.ts";
 import { simplify } from "../passes/simplify/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
-import { fileBytes } from "../runtime/model-file.ts";
 import type { RunOptions } from "../util/progress.ts";
-import { mainMetric } from "./accuracy.ts";
 import { type Budget, dropOf, violations } from "./budget.ts";
 import { type CandidateSource, dynamicCandidate, float16Candidate, staticCandidate, staticChoices } from "./candidates.ts";
-import { describeModel, layersOf } from "./describe-model.ts";
-import { energyOf } from "./energy.ts";
+import { conclude } from "./conclude.ts";
+import { describeModel } from "./describe-model.ts";
 import type { Candidate, Manifest } from "./manifest.ts";
-import { accuracyOf, type Baseline, circumstances } from "./measure-candidate.ts";
+import { type Baseline, circumstances } from "./measure-candidate.ts";
 import { mixedCandidates } from "./mixed.ts";
 import { observe } from "./observe.ts";
-import { OptimizeRun, runKeyOf } from "./optimize-run.ts";
+import { OptimizeRun } from "./optimize-run.ts";
 import { measureSensitivity } from "./sensitivity.ts";
-import { openSetup, type Setup, type SetupRequest } from "./setup.ts";
-import { toolVersion } from "./tool-version.ts";
+import { openSetup, type SetupRequest } from "./setup.ts";
+import { startManifest } from "./start-manifest.ts";
 import { Workspace } from "./workspace.ts";
 
 export interface OptimizeRequest extends SetupRequest {
@@ -53,7 +49,7 @@ export async function optimize(request: OptimizeRequest, options: RunOptions = {
     maxSizeBytes: request.maxSizeBytes ?? null,
     maxLatencyMs: request.maxLatencyMs ?? null,
   };
-  const manifest = await emptyManifest(setup, request, budget);
+  const manifest = await startManifest(setup, { ...budget, timeBudgetMs: request.timeBudgetMs ?? null }, request);
   const found = request.resume ? await workspace.readManifest() : undefined;
   const previous = found?.runKey === manifest.runKey ? found : undefined;
   if (previous?.status === "done") return previous;
@@ -122,7 +118,7 @@ async function simplifiedModel(run: OptimizeRun): Promise<Model> {
 async function measureBaseline(run: OptimizeRun): Promise<Baseline> {
   const { setup, manifest } = run;
   const options = run.step("baseline");
-  const session = await setup.executor.load(setup.request.modelPath, { threads: setup.threads });
+  const session = await setup.executor.load(setup.modelPath, { threads: setup.threads });
   const result = await collectReference(
     {
       ...circumstances(setup, setup.digest),
@@ -208,201 +204,4 @@ async function refine(run: OptimizeRun, { simplified, baseline, source, statics 
     const candidate = await run.tryCandidate(plan, simplified, baseline);
     if (!candidate || violations(candidate, { ...budget, maxLatencyMs: null, maxSizeBytes: null }).length === 0) break;
   }
-}
-
-interface Conclusion {
-  readonly simplified: Model;
-  readonly cost: CostReport;
-  readonly baseline: Baseline;
-}
-
-/** The numbers that no choice has seen, and what only the winner is asked for. */
-async function conclude(run: OptimizeRun, { simplified, cost, baseline }: Conclusion): Promise<void> {
-  const { setup, manifest, workspace } = run;
-  const { chosen } = await run.settle();
-  const chosenPath = workspace.path("model.onnx");
-  await confirm(run, chosen, chosenPath, baseline);
-  const feeds = baseline.feeds[0] as Baseline["feeds"][number];
-  const profile = await profileOf(run, feeds);
-  manifest.layers = layersOf(simplified.graph, cost, profile);
-  manifest.energy = await energyOf(run, { baseline, chosen, chosenPath, cost });
-  manifest.memory = await memoryOf(run, chosen, chosenPath, feeds);
-  await publishPareto(run);
-  manifest.status = "done";
-  await run.save();
-}
-
-async function confirm(run: OptimizeRun, chosen: Candidate, chosenPath: string, baseline: Baseline): Promise<void> {
-  const { setup, manifest } = run;
-  const options = run.step("final samples");
-  const before = await collectReference(
-    {
-      ...circumstances(setup, setup.digest),
-      session: baseline.session,
-      samples: setup.samples("final", options),
-      task: setup.task,
-      bootstrap: { seed: setup.seed },
-    },
-    options,
-  );
-  manifest.data.final = before.n;
-  const session = await setup.executor.load(chosenPath, { threads: setup.threads });
-  try {
-    const digest = chosen.file?.digest ?? "";
-    const after = await accuracyOf(setup, session, digest, setup.samples("final", options), before.reference, options);
-    const main = mainMetric(before, after, setup.seed);
-    manifest.final = {
-      baseline: [...before.measurements],
-      chosen: [main.accuracy, main.change, ...main.others].filter((m) => m !== null),
-    };
-    judgeFinal(run, main.change?.value);
-  } finally {
-    await session.release();
-  }
-}
-
-/** The budget is judged on the final samples; those of the selection only chose. */
-function judgeFinal(run: OptimizeRun, change: number | undefined): void {
-  const { manifest, budget } = run;
-  if (change === undefined || budget.maxDrop === null || -change <= budget.maxDrop + 1e-9) return;
-  manifest.verdict.budgetMet = false;
-  manifest.verdict.reasons.push(
-    `On the ${manifest.data.final} final samples, which no choice has seen, it loses ${(-change).toFixed(2)}, more than ${budget.maxDrop}.`,
-  );
-}
-
-async function profileOf(run: OptimizeRun, feeds: Baseline["feeds"][number]): Promise<OpProfile | undefined> {
-  if (run.setup.executor.name !== "ort-node") return undefined;
-  const simplifiedFile = run.manifest.candidates.find(({ name }) => name === "simplified")?.file;
-  if (!simplifiedFile) return undefined;
-  return profileModel(run.workspace.path(simplifiedFile.path), feeds, {
-    ...run.step("profile"),
-    threads: run.setup.threads,
-    optimization: "basic",
-  });
-}
-
-async function memoryOf(
-  run: OptimizeRun,
-  chosen: Candidate,
-  chosenPath: string,
-  feeds: Baseline["feeds"][number],
-): Promise<Manifest["memory"]> {
-  const { setup } = run;
-  const options = run.step("memory");
-  const executorName = setup.target.executor;
-  const all: Manifest["memory"] = [];
-  const subjects = chosen.name === "baseline" ? [] : [{ path: chosenPath, digest: chosen.file?.digest ?? "" }];
-  for (const { path, digest } of [{ path: setup.request.modelPath, digest: setup.digest }, ...subjects]) {
-    const measured = await measureProcess(path, feeds, {
-      ...options,
-      executorName,
-      threads: setup.threads,
-      digest,
-      processes: 3,
-    });
-    all.push(...Object.values(measured).filter((m) => m !== undefined));
-  }
-  return all;
-}
-
-/** Pareto files go beside the chosen one; the folder of candidates goes. */
-async function publishPareto(run: OptimizeRun): Promise<void> {
-  const { manifest, workspace } = run;
-  for (const candidate of manifest.candidates) {
-    if (!candidate.file) continue;
-    if (candidate.name === manifest.chosen) candidate.file = manifest.files[0] ?? null;
-    else if (candidate.name === "baseline")
-      candidate.file = {
-        path: manifest.model.path,
-        bytes: manifest.model.bytes,
-        digest: manifest.model.digest,
-        role: "original",
-      };
-    else if (manifest.pareto.includes(candidate.name)) {
-      candidate.file = { ...(await workspace.publish(candidate.file, `${candidate.name}.onnx`)), role: "pareto" };
-      manifest.files.push(candidate.file);
-    } else candidate.file = { ...candidate.file, path: "", role: "not kept" };
-  }
-  await workspace.removeCandidates();
-}
-
-async function emptyManifest(setup: Setup, request: OptimizeRequest, budget: Budget): Promise<Manifest> {
-  const { dataset, target, device, digest } = setup;
-  const bytes = await fileBytes(request.modelPath);
-  const data = {
-    path: request.data.path,
-    options: request.data.options ?? {},
-    preprocess: setup.preprocess,
-    task: setup.task.name,
-    limit: request.limit ?? null,
-  };
-  return {
-    schema: "edgewright/manifest@1",
-    tool: { name: "edgewright", version: toolVersion() },
-    createdAt: new Date().toISOString(),
-    runKey: runKeyOf({
-      tool: toolVersion,
-      digest,
-      data,
-      target: target.name,
-      threads: setup.threads,
-      seed: setup.seed,
-      budget,
-      calibration: request.calibrationSamples ?? 100,
-    }),
-    status: "running",
-    command: request.command ?? "",
-    model: {
-      path: request.modelPath,
-      bytes,
-      digest,
-      opset: setup.model.opset,
-      nodes: setup.model.graph.nodeCount,
-      parameters: 0,
-      macs: null,
-      peakActivationBytes: null,
-      inputs: [],
-      outputs: [],
-    },
-    target: {
-      name: target.name,
-      summary: target.summary,
-      executor: target.executor,
-      measuredHere: setup.measuredHere,
-      threads: setup.threads,
-    },
-    data: {
-      path: request.data.path,
-      summary: dataset.summary,
-      task: setup.task.name,
-      metric: "",
-      metricUnit: "",
-      preprocess: { name: setup.preprocessName, ...setup.preprocess },
-      calibration: 0,
-      selection: 0,
-      final: 0,
-      seed: setup.seed,
-    },
-    budget: { ...budget, timeBudgetMs: request.timeBudgetMs ?? null },
-    device: device.summary,
-    versions: { node: process.versions.node, [setup.executor.name]: setup.executor.version },
-    candidates: [],
-    chosen: null,
-    pareto: [],
-    verdict: { budgetMet: false, recommendation: "", reasons: [] },
-    final: null,
-    memory: [],
-    energy: [],
-    sensitivity: [],
-    layers: [],
-    files: [],
-    wallSeconds: 0,
-    warnings: [
-      ...setup.warnings,
-      ...(setup.measuredHere
-        ? []
-        : [`Latency was measured on this machine (${device.cpu}), not on ${target.name}: take the ratios as a hint only.`]),
-    ],
-  };
 }

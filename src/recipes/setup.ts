@@ -3,54 +3,47 @@ import type { Dataset } from "../data/dataset.ts";
 import type { ModelInput } from "../data/features/define.ts";
 import { openDataset } from "../data/open.ts";
 import { type PrepareOptions, prepareSamples } from "../data/prepare.ts";
-import { type Preprocess, type PreprocessInput, resolvePreprocess } from "../data/preprocess.ts";
-import type { Split, SplitFractions } from "../data/split.ts";
+import { type PreprocessInput, resolvePreprocess } from "../data/preprocess.ts";
+import { type Split, type SplitFractions, splitOf } from "../data/split.ts";
 import type { Model, PreparedSample } from "../ir/index.ts";
 import { type Device, thisDevice } from "../measure/device.ts";
-import { type EvaluationPlugin, findTask, guessTask, type ResolvedTask, resolveTask, type TaskChange } from "../measure/task.ts";
+import { type EvalConfig, toChoice } from "../measure/evaluate-config.ts";
+import { loadPlugin } from "../measure/evaluate-plugin.ts";
+import { checkPreprocess, tryPresets } from "../measure/evaluate-preprocess.ts";
+import { type EvaluationPlugin, findTask, guessTask, type ResolvedTask, resolveTask } from "../measure/task.ts";
 import type { Executor } from "../runtime/executor.ts";
 import { loadExecutor } from "../runtime/executors.ts";
 import { fileDigest, loadModel } from "../runtime/model-file.ts";
 import { findTarget, type TargetDef } from "../targets/index.ts";
+import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
-import { defaultPreprocess } from "./default-preprocess.ts";
 
-/** What optimize and quantize are asked to work on. */
+/** What optimize and quantize are asked to work on: an evaluation (docs/plugins.md) and a target. */
 export interface SetupRequest {
-  readonly modelPath: string;
-  readonly data: { readonly path: string; readonly options?: Readonly<Record<string, unknown>> };
-  /** Default: what the data's labels speak for. */
-  readonly task?: string | undefined;
-  /** A preset's name or an object; default: the task's, or a guess from the model's input. */
-  readonly preprocess?: string | PreprocessInput | undefined;
-  readonly metrics?: TaskChange["metrics"];
-  readonly postprocess?: TaskChange["postprocess"];
-  readonly plugins?: readonly EvaluationPlugin[];
+  readonly evaluation: EvalConfig;
   /** Default "here". */
   readonly target?: string | undefined;
-  readonly threads?: number | undefined;
-  readonly seed?: number | undefined;
-  /** Use at most this many samples of the data. */
-  readonly limit?: number | undefined;
 }
 
 /** The model, the data and the target, opened and matched with each other. */
 export interface Setup {
-  readonly request: SetupRequest;
+  readonly evaluation: EvalConfig;
+  readonly modelPath: string;
   readonly model: Model;
   readonly digest: string;
-  readonly dataset: Dataset;
-  readonly preprocess: Preprocess;
-  readonly preprocessName: string;
+  /** Undefined where a plug-in makes the samples. */
+  readonly dataset: Dataset | undefined;
+  readonly preprocess: string | PreprocessInput;
   readonly task: ResolvedTask;
   readonly target: TargetDef;
+  /** False: this machine stands in for the target when latency is measured. */
   readonly measuredHere: boolean;
   readonly executor: Executor;
   readonly device: Device;
   readonly threads: number;
   readonly seed: number;
-  readonly warnings: string[];
-  samples(split: Split | undefined, options?: RunOptions & { limit?: number }): AsyncGenerator<PreparedSample, void, undefined>;
+  readonly warnings: readonly string[];
+  samples(split: Split | undefined, options?: RunOptions & { limit?: number }): AsyncIterable<PreparedSample>;
 }
 
 /** 20 % calibration, 40 % selection, 40 % final: choosing and reporting need about equally many samples. */
@@ -62,46 +55,117 @@ export const modelInputs = (model: Model): ModelInput[] =>
     .filter((value) => !value.constant && value.type)
     .map((value) => ({ name: value.name, type: value.type as ModelInput["type"] }));
 
-export async function openSetup(request: SetupRequest, options: RunOptions = {}): Promise<Setup> {
-  const model = await loadModel(request.modelPath, options);
-  const digest = await fileDigest(request.modelPath);
-  const dataset = await openDataset(request.data.path, request.data.options ?? {});
+export async function openSetup(
+  { evaluation, target: targetName = "here" }: SetupRequest,
+  options: RunOptions = {},
+): Promise<Setup> {
+  const plugins: EvaluationPlugin[] = [];
+  for (const plugin of evaluation.plugins)
+    plugins.push(typeof plugin === "string" ? await loadPlugin(plugin) : await loadPlugin(plugin.path, plugin.options));
+  const modelPath = evaluation.model;
+  const model = await loadModel(modelPath, options);
   const device = thisDevice();
   const machine = { arch: device.arch, instructionSets: device.instructionSets ?? [] };
-  const target = findTarget(request.target ?? "here", machine);
+  const target = findTarget(targetName, machine);
   const executor = await loadExecutor(target.executor);
-  const inputs = modelInputs(model);
-  const seed = request.seed ?? 0;
-  const chosen = defaultPreprocess(request.preprocess, request.task, dataset, inputs);
-  const preprocess = resolvePreprocess(chosen.spec);
-  const cache = new SampleCache();
-  const base: PrepareOptions = { seed, fractions: optimizeFractions, cache };
-  const samples: Setup["samples"] = (split, more = {}) =>
-    prepareSamples(dataset, preprocess, inputs, { ...base, split, limit: request.limit, ...more });
-  const task = taskOf(request, dataset);
-  const warnings = chosen.guessed ? [`No preprocessing was given; "${chosen.name}" was taken because ${chosen.why}.`] : [];
+  const dataset = plugins.some(({ samples }) => samples) ? undefined : await openData(evaluation.data);
+  const task = taskOf(evaluation, plugins, dataset);
+  const inputs = plugins.find((plugin) => plugin.inputs)?.inputs ?? modelInputs(model);
+  const { preprocess, warnings } = await choosePreprocess({ evaluation, dataset, task, executor }, options);
   return {
-    request,
+    evaluation,
+    modelPath,
     model,
-    digest,
     dataset,
     preprocess,
     task,
     target,
     executor,
     device,
-    seed,
     warnings,
-    samples,
-    preprocessName: chosen.name,
+    digest: await fileDigest(modelPath),
     measuredHere: target.measuredBy(machine),
-    threads: request.threads ?? 1,
+    threads: evaluation.threads ?? 1,
+    seed: evaluation.seed,
+    samples: sampleSource(evaluation, dataset, preprocess, inputs, plugins),
   };
 }
 
-function taskOf(request: SetupRequest, dataset: Dataset): ResolvedTask {
-  const change: TaskChange = { metrics: request.metrics, postprocess: request.postprocess, plugins: request.plugins ?? [] };
-  if (request.task) return resolveTask(findTask(request.task), change);
-  const text = dataset.features.some(({ kind }) => kind === "text" || kind === "tokens");
-  return resolveTask(guessTask(dataset.label, text), change);
+async function openData(data: EvalConfig["data"]): Promise<Dataset> {
+  if (data === undefined)
+    throw new EdgewrightError("DATA_NOT_GIVEN", "There are no data to calibrate and measure on.", {
+      hint: "Name them with --data.",
+    });
+  if (typeof data === "string") return openDataset(data);
+  return openDataset(data.path, { ...data.options, ...(data.kind === undefined ? {} : { kind: data.kind }) });
+}
+
+function taskOf(evaluation: EvalConfig, plugins: readonly EvaluationPlugin[], dataset: Dataset | undefined): ResolvedTask {
+  const text = dataset?.features.some(({ kind }) => kind === "text" || kind === "tokens") ?? false;
+  const task = evaluation.task ? findTask(evaluation.task) : guessTask(dataset?.label, text);
+  return resolveTask(task, {
+    metrics: evaluation.metrics?.map(toChoice),
+    postprocess: evaluation.postprocess?.map(toChoice),
+    plugins,
+  });
+}
+
+/** A fresh sweep each call, in the same order; decoded samples are shared between sweeps. */
+function sampleSource(
+  evaluation: EvalConfig,
+  dataset: Dataset | undefined,
+  preprocess: string | PreprocessInput,
+  inputs: readonly ModelInput[],
+  plugins: readonly EvaluationPlugin[],
+): Setup["samples"] {
+  const base: PrepareOptions = {
+    seed: evaluation.seed,
+    fractions: optimizeFractions,
+    limit: evaluation.limit,
+    cache: new SampleCache(),
+  };
+  if (dataset) return (split, more = {}) => prepareSamples(dataset, preprocess, inputs, { ...base, ...more, split });
+  const made = plugins.find(({ samples }) => samples)?.samples as NonNullable<EvaluationPlugin["samples"]>;
+  return async function* (split, { limit = evaluation.limit ?? Number.POSITIVE_INFINITY } = {}) {
+    let count = 0;
+    for await (const sample of made()) {
+      if (split !== undefined && splitOf(sample.id, evaluation.seed, optimizeFractions) !== split) continue;
+      if (count++ >= limit) return;
+      yield sample;
+    }
+  };
+}
+
+interface PreprocessContext {
+  readonly evaluation: EvalConfig;
+  readonly dataset: Dataset | undefined;
+  readonly task: ResolvedTask;
+  readonly executor: Executor;
+}
+
+/** What was given, checked against the presets; else the preset that scores best on a few samples. */
+async function choosePreprocess(
+  { evaluation, dataset, task, executor }: PreprocessContext,
+  options: RunOptions,
+): Promise<{ preprocess: string | PreprocessInput; warnings: readonly string[] }> {
+  const given = evaluation.preprocess as string | PreprocessInput | undefined;
+  if (given !== undefined) resolvePreprocess(given);
+  if (!dataset) return { preprocess: given ?? {}, warnings: [] };
+  const comparable = task.metrics.length > 0 && !task.run;
+  if (given !== undefined && !(evaluation.check && comparable)) return { preprocess: given, warnings: [] };
+  const session = await executor.load(evaluation.model, { threads: evaluation.threads ?? 1 });
+  try {
+    const first = evaluation.task ? findTask(evaluation.task).preprocess : undefined;
+    const search = { dataset, session, task, first, prepare: { seed: evaluation.seed, limit: evaluation.limit } };
+    if (given !== undefined) return { preprocess: given, warnings: (await checkPreprocess(search, given, options)).warnings };
+    const [best] = await tryPresets(search, options);
+    if (!best)
+      throw new EdgewrightError("PREPROCESS_NEEDED", "No preprocessing preset fits these data and this model.", {
+        hint: "Say with --preprocess (or in the configuration) how samples become inputs; docs/data.md shows how.",
+      });
+    const why = best.result.scores.length > 0 ? `it scores best on ${best.result.n} samples` : "it fits the model's input";
+    return { preprocess: best.preset, warnings: [`No preprocessing was given; "${best.preset}" was taken because ${why}.`] };
+  } finally {
+    await session.release();
+  }
 }

@@ -1,0 +1,152 @@
+import { z } from "zod";
+import type { Model } from "../ir/index.ts";
+import { thisDevice } from "../measure/device.ts";
+import type { EvalConfig } from "../measure/evaluate-config.ts";
+import type { Note, PassDef } from "../passes/define.ts";
+import { float16 } from "../passes/float16/index.ts";
+import { runPass } from "../passes/manager.ts";
+import { quantizeDynamic } from "../passes/quantize/dynamic.ts";
+import { type RangeMethod, rangeMethods } from "../passes/quantize/ranges.ts";
+import { quantizeStatic, valuesToObserve } from "../passes/quantize/static.ts";
+import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
+import { simplify } from "../passes/simplify/index.ts";
+import { ortEvaluate } from "../runtime/evaluate.ts";
+import { fileBytes, loadModel, saveModel } from "../runtime/model-file.ts";
+import { findTarget } from "../targets/index.ts";
+import { EdgewrightError } from "../util/errors.ts";
+import type { RunOptions } from "../util/progress.ts";
+import { noteSchema } from "./manifest.ts";
+import { type Observation, observe } from "./observe.ts";
+import { openSetup } from "./setup.ts";
+
+export const quantizeMethods = ["static", "dynamic", "fp16"] as const;
+
+export interface QuantizeRequest {
+  /** Model and, for static quantization, the calibration data. */
+  readonly evaluation: EvalConfig;
+  readonly output: string;
+  readonly method?: (typeof quantizeMethods)[number] | undefined;
+  readonly ranges?: RangeMethod | undefined;
+  readonly percentile?: number | undefined;
+  readonly biasCorrection?: boolean | undefined;
+  readonly exclude?: readonly string[] | undefined;
+  readonly convolutions?: boolean | undefined;
+  readonly target?: string | undefined;
+  /** Default 100. */
+  readonly calibrationSamples?: number | undefined;
+}
+
+export const quantizeReportSchema = z.object({
+  model: z.object({ path: z.string(), bytes: z.number(), digest: z.string() }),
+  original: z.object({ path: z.string(), bytes: z.number() }),
+  method: z.enum(quantizeMethods),
+  ranges: z.enum(rangeMethods).nullable(),
+  target: z.string(),
+  calibrationSamples: z.number(),
+  quantizedNodes: z.number(),
+  /** Nodes that stay float, each with the reason. */
+  skipped: z.array(noteSchema),
+  warnings: z.array(z.string()),
+  seconds: z.number(),
+});
+export type QuantizeReport = z.infer<typeof quantizeReportSchema>;
+
+/** Simplifies, calibrates where the method needs it, quantizes for a target, and writes the file. */
+export async function quantizeFile(request: QuantizeRequest, options: RunOptions = {}): Promise<QuantizeReport> {
+  const started = performance.now();
+  const method = request.method ?? "static";
+  if (!quantizeMethods.includes(method))
+    throw new EdgewrightError("METHOD_UNKNOWN", `There is no quantization method "${method}".`, {
+      hint: `Methods: ${quantizeMethods.join(", ")}.`,
+    });
+  const { model, target, statistics, warnings, samples } =
+    method === "static" ? await calibrated(request, options) : await plain(request, options);
+  const row = target.quantization;
+  const common = { exclude: [...(request.exclude ?? [])] };
+  const ranges = request.ranges ?? "mse";
+  const runs: Readonly<Record<typeof method, () => Promise<readonly Note[]>>> = {
+    static: () =>
+      applied(quantizeStatic, model, {
+        row,
+        statistics,
+        method: ranges,
+        percentile: request.percentile,
+        biasCorrection: request.biasCorrection,
+        ...common,
+      }),
+    dynamic: () => applied(quantizeDynamic, model, { row, convolutions: request.convolutions, ...common }),
+    fp16: () => applied(float16, model, { ...common }),
+  };
+  const notes = await runs[method]();
+  const done = notes.filter(({ kind }) => kind === "did").length;
+  if (done === 0)
+    throw new EdgewrightError(
+      "QUANTIZE_NOTHING",
+      `No node of the model can be quantized this way: ${notes[0]?.message ?? "it has no nodes"}.`,
+      {
+        subject: request.evaluation.model,
+        hint: "Try another --method, or look at the nodes with edgewright inspect.",
+      },
+    );
+  const saved = await saveModel(model, request.output, options);
+  return {
+    model: { path: request.output, bytes: saved.bytes, digest: saved.digest },
+    original: { path: request.evaluation.model, bytes: await fileBytes(request.evaluation.model) },
+    method,
+    ranges: method === "static" ? ranges : null,
+    target: target.name,
+    calibrationSamples: samples,
+    quantizedNodes: done,
+    skipped: notes.filter(({ kind }) => kind === "skipped"),
+    warnings: [...warnings, ...(await growth(request, saved.bytes))],
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+async function growth(request: QuantizeRequest, bytes: number): Promise<string[]> {
+  const before = await fileBytes(request.evaluation.model);
+  return bytes < before ? [] : [`The file did not become smaller: ${before} bytes before, ${bytes} after.`];
+}
+
+async function applied<P>(pass: PassDef<P>, model: Model, params: Readonly<Record<string, unknown>>): Promise<readonly Note[]> {
+  const given = Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined));
+  return (await runPass(pass, model, given, ortEvaluate)).notes;
+}
+
+interface Prepared {
+  readonly model: Model;
+  readonly target: ReturnType<typeof findTarget>;
+  readonly statistics: ReadonlyMap<string, ActivationStatistics>;
+  readonly warnings: readonly string[];
+  readonly samples: number;
+}
+
+async function plain({ evaluation, target = "here" }: QuantizeRequest, options: RunOptions): Promise<Prepared> {
+  const model = await loadModel(evaluation.model, options);
+  const device = thisDevice();
+  await runPass(simplify, model, {}, ortEvaluate);
+  return {
+    model,
+    target: findTarget(target, { arch: device.arch, instructionSets: device.instructionSets ?? [] }),
+    statistics: new Map(),
+    warnings: [],
+    samples: 0,
+  };
+}
+
+async function calibrated(request: QuantizeRequest, options: RunOptions): Promise<Prepared> {
+  const setup = await openSetup({ evaluation: request.evaluation, target: request.target }, options);
+  const model = setup.model.clone();
+  await runPass(simplify, model, {}, ortEvaluate);
+  const limit = request.calibrationSamples ?? 100;
+  const observations: readonly Observation[] = valuesToObserve(model, setup.target.quantization);
+  // all of the data may serve calibration here: nothing is chosen or reported on it
+  const statistics = await observe(model, observations, setup.samples(undefined, { ...options, limit }), {
+    ...options,
+    executor: setup.executor,
+    threads: setup.threads,
+    expected: limit,
+  });
+  const samples = [...statistics.values()][0]?.samples ?? 0;
+  return { model, target: setup.target, statistics, warnings: setup.warnings, samples };
+}
