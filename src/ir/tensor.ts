@@ -132,13 +132,23 @@ export function toNumbers(tensor: Tensor): number[] {
 export const fromTypedArray = (dtype: DataType, shape: readonly number[], data: ArrayBufferView): Tensor =>
   new Tensor(dtype, shape, new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength));
 
-/** Builds a tensor from numbers, converting to `dtype`. */
+const [least64, most64, mostUnsigned64] = [-(2n ** 63n), 2n ** 63n - 1n, 2n ** 64n - 1n];
+
+/** INT64_MAX ("to the end" in slices) becomes 2^63 as a JavaScript number: what is too large saturates instead of wrapping round. */
+function wholeWithin64(value: number | bigint, signed: boolean): bigint {
+  const whole = BigInt(value);
+  const most = signed ? most64 : mostUnsigned64;
+  if (whole > most) return most;
+  return signed && whole < least64 ? least64 : whole;
+}
+
+/** Builds a tensor from numbers, converting to `dtype`; 64-bit integers saturate. */
 export function tensorOf(dtype: DataType, shape: readonly number[], values: ArrayLike<number | bigint>): Tensor {
   if (dtype === "float16") return fromTypedArray(dtype, shape, Uint16Array.from(values as ArrayLike<number>, numberToFloat16));
   const ArrayType = arrayConstructor(dtype);
   const data =
     ArrayType === BigInt64Array || ArrayType === BigUint64Array
-      ? ArrayType.from(Array.from(values, (v) => BigInt(v)))
+      ? ArrayType.from(Array.from(values, (v) => wholeWithin64(v, ArrayType === BigInt64Array)))
       : (ArrayType as typeof Float32Array).from(values as ArrayLike<number>, Number);
   return fromTypedArray(dtype, shape, data);
 }

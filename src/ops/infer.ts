@@ -48,8 +48,11 @@ export interface ShapeReport extends Scope {
   readonly warnings: readonly string[];
 }
 
-/** Visits of nodes in all; loops infer their bodies more than once and functions once a call, which hostile nesting multiplies. */
-const maxVisits = 2_000_000;
+/**
+ * Visits of nodes in all: loops infer their bodies more than once and functions once a call, which hostile nesting multiplies. Real
+ * models stay far below ten visits a node.
+ */
+const maxVisits = (model: Model): number => Math.max(200_000, 10 * model.graph.nodeCount);
 const maxDepth = 64;
 
 interface Run {
@@ -61,6 +64,7 @@ interface Run {
   readonly bindings: Readonly<Record<string, Dim>>;
   /** Inputs were given shapes, so declared inner shapes may be stale: they fill gaps but do not contradict. */
   readonly overridden: boolean;
+  readonly maxVisits: number;
   visits: number;
   depth: number;
 }
@@ -80,6 +84,7 @@ export function inferShapes(model: Model, options: InferOptions = {}): ShapeRepo
     declared: new Map(),
     bindings: inputs.bindings,
     overridden: inputs.overridden,
+    maxVisits: maxVisits(model),
     visits: 0,
     depth: 0,
   };
@@ -129,14 +134,14 @@ function settle(run: Run, value: Value, inferred: TensorInfo | undefined): Tenso
 }
 
 function inferNode(run: Run, scope: Scope, node: Node): void {
-  const outputs = run.visits++ < maxVisits ? inferOutputs(run, scope, node) : tooMany(run);
+  const outputs = run.visits++ < run.maxVisits ? inferOutputs(run, scope, node) : tooMany(run);
   node.outputs.forEach((value, i) => {
     if (value.name) setInfo(scope, value, settle(run, value, outputs[i]));
   });
 }
 
 function tooMany(run: Run): readonly undefined[] {
-  run.warnings.add(`Shape inference stopped after ${maxVisits} node visits; the shapes of the remaining nodes are unknown.`);
+  run.warnings.add(`Shape inference stopped after ${run.maxVisits} node visits; the shapes of the remaining nodes are unknown.`);
   return [];
 }
 

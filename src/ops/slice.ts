@@ -15,24 +15,21 @@ interface Cut {
 /** Exporters write "to the end" as INT32_MAX or INT64_MAX; no axis is as long. */
 const infinite = 2 ** 31 - 1;
 
-/** A bound counted from the front: negative ones count from the end; "?" when the sign is open. */
-function fromFront(bound: Dim, extent: Dim, atMost: Dim): Dim {
+/** A bound counted from the front (negative ones count from the end) and clamped; "?" when its sign is open. */
+function fromFront(bound: Dim, extent: Dim, atLeast: number, atMost: Dim): Dim {
   if (typeof bound === "number" && bound >= infinite) return atMost;
+  if (typeof bound === "number" && bound <= -infinite) return atLeast;
   if (isAtLeast(bound, 0)) return minDims(bound, atMost);
-  return isAtLeast(subDims(0, bound), 1) ? addDims(extent, bound) : "?";
+  return isAtLeast(subDims(0, bound), 1) ? maxDims(atLeast, addDims(extent, bound)) : "?";
 }
 
-/** First index, and how many are taken. */
+/** First index, and how many are taken. ONNX clamps the start to the axis also when it steps backwards (Python does not). */
 function resolve(extent: Dim, { start, end, step }: Cut): { first: Dim; count: Dim } {
-  if (step > 0) {
-    const first = maxDims(0, fromFront(start, extent, extent));
-    const last = maxDims(0, fromFront(end, extent, extent));
-    return { first, count: maxDims(0, ceilDivDims(subDims(last, first), step)) };
-  }
-  const top = subDims(extent, 1);
-  const first = fromFront(start, extent, top);
-  const last = typeof end === "number" && end <= -infinite ? -1 : maxDims(-1, fromFront(end, extent, top));
-  return { first, count: maxDims(0, ceilDivDims(subDims(first, last), -step)) };
+  const atMost = step > 0 ? extent : subDims(extent, 1);
+  const first = fromFront(start, extent, 0, atMost);
+  const last = fromFront(end, extent, step > 0 ? 0 : -1, atMost);
+  const span = step > 0 ? subDims(last, first) : subDims(first, last);
+  return { first, count: maxDims(0, ceilDivDims(span, Math.abs(step))) };
 }
 
 /** Slices of whole axes; undefined when it is not known which axes, or in which steps. */

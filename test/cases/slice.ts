@@ -12,6 +12,8 @@ export const slice = opCases("Slice", [
   { name: "reversed", inputs: [x, int64s(-1), int64s(-largest), int64s(2), int64s(-1)] },
   { name: "backwards in steps", inputs: [x, int64s(7), int64s(0), int64s(2), int64s(-3)] },
   { name: "past the end", inputs: [x, int64s(2), int64s(100), int64s(0)] },
+  { name: "end before the start of the axis", inputs: [x, int64s(1), int64s(-100), int64s(0)] },
+  { name: "backwards from before the start", inputs: [x, int64s(-100), int64s(-largest), int64s(0), int64s(-1)] },
   { name: "nothing left", inputs: [x, int64s(3), int64s(1), int64s(0)] },
   {
     name: "computed bounds",
