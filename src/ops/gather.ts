@@ -139,7 +139,10 @@ export const reverseSequence = defineOp({
   attributes: { batch_axis: attr.int(1), time_axis: attr.int(0) },
   infer: ({ input: data }) => ({ Y: like(data) }),
   cost: () => ({ macs: 0, flops: 0 }),
-  channels: ({ attributes, inputShapes }) => sameAxes(inputShapes[0]?.length, (axis) => axis === attributes.time_axis),
+  channels: ({ attributes, inputShapes }) => [
+    ...sameAxes(inputShapes[0]?.length, (axis) => axis === attributes.time_axis),
+    link(input(1, 0), output(0, Number(attributes.batch_axis ?? 1))),
+  ],
   quantization: sameScale("input"),
 });
 

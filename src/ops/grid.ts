@@ -22,7 +22,7 @@ export const gridSample = defineOp({
     return { Y: like(X, [X.shape?.[0] ?? grid.shape?.[0] ?? "?", X.shape?.[1] ?? "?", ...spatial]) };
   },
   cost: ({ X }, { Y }, { mode }) => ({ macs: 0, flops: 2 * (taps[mode] ?? 2) ** (X.shape.length - 2) * numel(Y.shape) }),
-  channels: () => [link(input(0, 0), output(0, 0)), link(input(0, 1), output(0, 1))],
+  channels: () => [link(input(0, 0), output(0, 0)), link(input(1, 0), output(0, 0)), link(input(0, 1), output(0, 1))],
   quantization: calibrated("X"),
 });
 

@@ -1,6 +1,6 @@
 import { addDims, type Dim, isStatic, numel } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
-import { input, link, output } from "./channel-links.ts";
+import { input, link, output, sameAxes } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, defineOp, sameScale } from "./define.ts";
 import { contentsOf, fill, moves, small, stridesOf } from "./element-layout.ts";
 import { anyOfRank, axisIndex, elementsOf, integersOf, like, type Reject, unranked } from "./type-rules.ts";
@@ -91,7 +91,11 @@ export const trilu = defineOp({
     return { output: like(data) };
   },
   cost: moves,
-  channels: "elementwise",
+  // Where the triangle runs depends on the row and the column.
+  channels: ({ inputShapes }) => {
+    const rank = inputShapes[0]?.length ?? 0;
+    return sameAxes(rank, (axis) => axis >= rank - 2);
+  },
   quantization: sameScale("input"),
 });
 

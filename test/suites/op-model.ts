@@ -43,7 +43,8 @@ export interface OpModel {
 /** What differs from the case as written: other tensors (by input position) or attributes. */
 export interface CaseChange {
   readonly tensors?: readonly (Tensor | undefined)[];
-  readonly attributes?: Readonly<Record<string, AttributeInput>>;
+  /** undefined takes the attribute away. */
+  readonly attributes?: Readonly<Record<string, AttributeInput | undefined>>;
 }
 
 /** A model of one node. `declare` gives the type that a fed input is declared with; default: its own. */
@@ -69,7 +70,11 @@ export function opModel(
     domain: cases.domain,
     name: "node",
     outputs: wantedOutputs(one).map((wanted, i) => (wanted ? `y${i}` : "")),
-    attributes: Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, typedAttribute(op, name, value)])),
+    attributes: Object.fromEntries(
+      Object.entries(attributes).flatMap(([name, value]) =>
+        value === undefined ? [] : [[name, typedAttribute(op, name, value)]],
+      ),
+    ),
   });
   for (const value of node.outputs) if (value.name) graph.addOutput(value);
   return { model: new Model({ graph, opsets: opsetsOf(cases, one) }), feeds };
