@@ -9,11 +9,11 @@ import { root } from "./source-files.ts";
 async function helpOf(name: string): Promise<string> {
   const command = new Command(name);
   new Command("edgewright").addCommand(command);
-  let text = "";
-  command.configureOutput({ writeOut: (part) => void (text += part) }).configureHelp({ helpWidth: 110 });
+  const parts: string[] = [];
+  command.configureOutput({ writeOut: (part) => void parts.push(part) }).configureHelp({ helpWidth: 110 });
   (await verbs[name]?.load())?.configure(command);
   command.outputHelp();
-  return text.trim();
+  return parts.join("").trim();
 }
 
 const fence = (text: string): string => `\`\`\`text\n${text.trim()}\n\`\`\`\n`;

@@ -3,6 +3,7 @@
  * /runtime, /data, /metrics, /measure, /targets, /recipes.
  */
 export { openDataset } from "./data/index.ts";
+export { benchModels as bench } from "./measure/bench.ts";
 export { diagnose } from "./measure/doctor.ts";
 export { evaluate } from "./measure/evaluate.ts";
 export { inspectModel as inspect } from "./measure/inspect.ts";

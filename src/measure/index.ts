@@ -1,4 +1,5 @@
 export * from "./accuracy.ts";
+export * from "./bench.ts";
 export * from "./compare.ts";
 export * from "./device.ts";
 export * from "./doctor.ts";

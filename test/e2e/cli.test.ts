@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { verbs } from "../../src/cli/verbs.ts";
@@ -95,7 +95,7 @@ describe("the example", () => {
     const { code, stdout, stderr } = await runCli(args);
     expect(code, stderr).toBe(0);
     const report = evalReportSchema.parse(JSON.parse(stdout));
-    const top1 = report.measurements.find(({ metric }) => metric === "top1");
+    const top1 = report.measurements.find(({ metric }) => metric === "top-1");
     expect(top1?.value, stdout).toBeGreaterThan(95);
   });
 
@@ -105,5 +105,40 @@ describe("the example", () => {
     expect(code).toBe(0);
     const { checks } = doctorSchema.parse(JSON.parse(stdout));
     expect(checks.find(({ name }) => name === "ort-node")?.status).toBe("ok");
+  });
+});
+
+describe("documents on stdout", () => {
+  it("inspect: the facts that the contract names", async () => {
+    const { inspectSchema } = await import("../../src/measure/inspect-schema.ts");
+    const { code, stdout, stderr } = await runCli(["inspect", exampleModel, "--json"]);
+    expect(code, stderr).toBe(0);
+    const facts = inspectSchema.parse(JSON.parse(stdout));
+    expect(facts.model).toMatchObject({ bytes: statSync(exampleModel).size, opset: 21 });
+    expect(facts.model.digest).toMatch(/^[0-9a-f]{64}$/);
+    expect(facts.inputs.map(({ name }) => name)).toEqual(["image"]);
+    expect(facts.outputs.map(({ name }) => name)).toEqual(["logits"]);
+    expect(facts.nodes).toBe(17);
+    // block by block: 48²·32·75 + 24²·96·800 + 12²·192·864, and 384·10 for the readout
+    expect(facts.macs).toBe(5_529_600 + 44_236_800 + 23_887_872 + 3840);
+    expect(facts.opTypes).toMatchObject({ Conv: 3, BatchNormalization: 3, Gemm: 1 });
+    expect(facts.peakActivationBytes).toBeGreaterThan(0);
+    expect(facts.layers).toHaveLength(17);
+    expect(facts.warnings).toBeInstanceOf(Array);
+  });
+
+  it("bench: samples of both subjects and the ratio with its interval", async () => {
+    const { benchSchema } = await import("../../src/measure/bench.ts");
+    const args = ["bench", exampleModel, exampleModel, "--rounds", "20", "--no-memory", "--no-energy", "--json"];
+    const { code, stdout, stderr } = await runCli(args);
+    expect(code, stderr).toBe(0);
+    const report = benchSchema.parse(JSON.parse(stdout));
+    expect(report.models.map(({ latency }) => latency.p50.samples?.length)).toEqual([20, 20]);
+    const { ratio, verdict } = report.ratios[0] as (typeof report.ratios)[number];
+    const [low, high] = ratio.interval as [number, number];
+    expect(low).toBeLessThanOrEqual(ratio.value);
+    expect(high).toBeGreaterThanOrEqual(ratio.value);
+    // one file against itself
+    expect(verdict).toBe("not distinguishable");
   });
 });
