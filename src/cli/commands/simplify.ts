@@ -8,6 +8,7 @@ interface Flags {
   readonly output: string;
   readonly shape?: Record<string, readonly (number | string)[]>;
   readonly skip?: readonly string[];
+  readonly keepOpset?: boolean;
   readonly fixOverridable?: boolean;
   readonly explain?: boolean;
   readonly check: boolean;
@@ -44,6 +45,7 @@ export function configure(command: Command): void {
     .requiredOption("-o, --output <file>", "the file to write")
     .option("--shape <name=dims>", "fix the shape of an input (again for more inputs)", parseShape)
     .option("--skip <rule>", "leave a rule out (again for more)", (rule: string, rules: string[] = []) => [...rules, rule])
+    .option("--keep-opset", "do not bring the operators to the working operator set first; fewer rules fit then")
     .option("--fix-overridable", "make constants of initializers that a caller may override")
     .option("--explain", "say why rules that nearly fired did not")
     .option("--tolerance <x>", "largest allowed difference, relative to an output's largest magnitude", parseNumber)
@@ -58,14 +60,26 @@ export function configure(command: Command): void {
     });
 }
 
-function optionsOf({ shape = {}, skip = [], explain = false, fixOverridable = false, check, tolerance, seed }: Flags) {
+function optionsOf({
+  shape = {},
+  skip = [],
+  explain = false,
+  keepOpset = false,
+  fixOverridable = false,
+  check,
+  tolerance,
+  seed,
+}: Flags) {
   const inputShapes = Object.fromEntries(Object.entries(shape).map(([name, dims]) => [name, [...dims]]));
   const comparison = {
     shapes: staticOnly(shape),
     ...(tolerance === undefined ? {} : { tolerance }),
     ...(seed === undefined ? {} : { seed }),
   };
-  return { params: { inputShapes, skip: [...skip], explain, fixOverridable }, check: check ? comparison : (false as const) };
+  return {
+    params: { inputShapes, skip: [...skip], explain, upgrade: !keepOpset, fixOverridable },
+    check: check ? comparison : (false as const),
+  };
 }
 
 function print(report: SimplifyReport, flags: Flags): void {
@@ -93,7 +107,6 @@ function print(report: SimplifyReport, flags: Flags): void {
 }
 
 function printSkipped({ skipped }: SimplifyReport): void {
-  if (skipped.length === 0) return printLine("\nNo rule nearly fired.");
-  printLine("\nNearly fired:");
+  printLine(skipped.length === 0 ? "\nNo rule nearly fired." : "\nNearly fired:");
   for (const { rule, subject, reason } of skipped) printLine(`  ${rule} at ${subject || "the model"}: ${reason}`);
 }

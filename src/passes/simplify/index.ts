@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { allGraphs, type Dim, type Graph } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
-import { fail } from "../../util/errors.ts";
+import { EdgewrightError, fail } from "../../util/errors.ts";
 import { definePass, type PassContext } from "../define.ts";
 import { applyRules, type Rule, type RuleContext } from "../rewrite.ts";
+import { upgradeOpset, workingOpset } from "../upgrade-opset/index.ts";
 import { mergeEqualNodes } from "./common-subexpressions.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { mergeEqualInitializers } from "./duplicate-initializers.ts";
@@ -27,6 +28,7 @@ export const simplifyParams = z.object({
     .boolean()
     .default(false)
     .describe("Also make constants of initializers that a caller may override (IR version 4 and later)"),
+  upgrade: z.boolean().default(true).describe("Bring the standard operators to the working operator set first"),
   explain: z.boolean().default(false).describe("Note why rules that nearly fired did not"),
 });
 export type SimplifyParams = z.infer<typeof simplifyParams>;
@@ -52,6 +54,7 @@ async function run(context: PassContext<SimplifyParams>): Promise<void> {
   if (unknown) fail("SIMPLIFY_RULE", `There is no rule "${unknown}".`, { hint: `Rules: ${simplifyRuleNames.join(", ")}.` });
   prepare(context);
   ownOutputs(model.graph);
+  if (params.upgrade) await upgrade(context);
   const active = rules.filter((rule) => !params.skip.includes(rule.name));
   let declined = new Map<string, { rule: string; subject: string; reason: string }>();
   for (let round = 0; round < maxRounds; round++) {
@@ -74,6 +77,16 @@ function ownOutputs(root: Graph): void {
       graph.outputs[i] = identity.output;
       graph.changed();
     });
+  }
+}
+
+/** Rules and op records speak the working opset. A model that cannot get there is simplified as far as they fit it. */
+async function upgrade(context: PassContext<SimplifyParams>): Promise<void> {
+  try {
+    await upgradeOpset.run({ ...context, params: { target: workingOpset } });
+  } catch (error) {
+    if (!(error instanceof EdgewrightError) || error.code !== "UPGRADE_STOPPED") throw error;
+    context.note("warning", "", error.message);
   }
 }
 

@@ -1,7 +1,8 @@
-import type { Node } from "../../ir/index.ts";
+import { type Node, sameShape, type Value } from "../../ir/index.ts";
 import { defineRule } from "../rewrite.ts";
 import { replaceNode } from "./edit.ts";
-import { axesOf, normalizeAxes, producerOf, rankOf } from "./facts.ts";
+import { axesOf, normalizeAxes, producerOf, rankOf, shapeOf } from "./facts.ts";
+import { views } from "./views.ts";
 
 // e = exp(x - max(x)),  Softmax(x) = e / sum(e)          max and sum over the same axis, which is kept
 //
@@ -35,3 +36,30 @@ export const recognizeSoftmax = defineRule({
     replaceNode(node, "Softmax", [x], { axis: keptAxis(sum, rankOf(x) ?? 0) });
   },
 });
+
+// view(Softmax<last axis>(view(x))) = Softmax<k>(x)     when the result has the shape of x again, k is the last axis of x longer than 1
+// and as long as the axis that was normalized: rows of the view are then runs along k. (How Softmax of opset 12 and older is upgraded.)
+
+export const softmaxInPlace = defineRule({
+  name: "softmax-in-place",
+  summary: "Softmax of a reshaped tensor that is reshaped back",
+  anchors: views,
+  match(node) {
+    const softmax = producerOf(node.inputs[0], "Softmax", "LogSoftmax");
+    const x = producerOf(softmax?.inputs[0], ...views)?.inputs[0];
+    return softmax && x && sameShape(shapeOf(x), shapeOf(node.output)) ? { node, softmax, x } : undefined;
+  },
+  check: ({ softmax, x }) => runAxis(softmax, x) !== undefined || "the normalized rows are not one axis of the tensor",
+  rewrite({ node, softmax, x }) {
+    replaceNode(node, softmax.opType, [x], { axis: runAxis(softmax, x) });
+  },
+});
+
+function runAxis(softmax: Node, x: Value): number | undefined {
+  const matrix = shapeOf(softmax.inputs[0]);
+  const shape = shapeOf(x) ?? [];
+  const axis = softmax.int("axis", -1);
+  if (!matrix || (axis !== -1 && axis !== matrix.length - 1)) return undefined;
+  const last = shape.findLastIndex((dim) => dim !== 1);
+  return last >= 0 && typeof shape[last] === "number" && shape[last] === matrix.at(-1) ? last : undefined;
+}

@@ -129,6 +129,21 @@ testPass(simplify, "recognize activations", [
     after: "same",
   },
   {
+    name: "Softmax of a matrix that is reshaped back",
+    before: `<ir_version: 6, opset_import: ["": 9]> ${signature} { y = Softmax <axis = 2> (x) }`,
+    after: `${signature} { y = Softmax <axis = 2> (x) }`,
+  },
+  {
+    name: "Softmax over the last axis longer than 1, written with Flatten",
+    before: `g (float[N,3,8,1] x) => (float[N,3,8,1] y) <int64[4] s = {-1, 3, 8, 1}, int64[2] m = {-1, 8}> { f = Reshape (x, m) t = Softmax (f) y = Reshape (t, s) }`,
+    after: `g (float[N,3,8,1] x) => (float[N,3,8,1] y) { y = Softmax <axis = 2> (x) }`,
+  },
+  {
+    name: "not Softmax over several axes at once",
+    before: `g (float[N,3,8] x) => (float[N,3,8] y) { f = Flatten <axis = 1> (x) t = Softmax (f) s = Shape (x) y = Reshape (t, s) }`,
+    after: "Flatten Softmax Reshape",
+  },
+  {
     name: "GlobalAveragePool",
     before: "g (float[N,3,4,5] x) => (float[N,3,1,1] y) <int64[2] ax = {-1, 2}> { y = ReduceMean (x, ax) }",
     after: "g (float[N,3,4,5] x) => (float[N,3,1,1] y) { y = GlobalAveragePool (x) }",

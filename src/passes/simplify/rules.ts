@@ -17,7 +17,7 @@ import { recognizeHardSigmoid, recognizeHardSwish, recognizeMish } from "./recog
 import { recognizeGelu } from "./recognize-gelu.ts";
 import { recognizeGlobalAveragePool } from "./recognize-global-average-pool.ts";
 import { recognizeLayerNormalization } from "./recognize-layer-normalization.ts";
-import { recognizeSoftmax } from "./recognize-softmax.ts";
+import { recognizeSoftmax, softmaxInPlace } from "./recognize-softmax.ts";
 import { eliminateSlice, fuseSlices } from "./slices.ts";
 import { eliminateTranspose, fuseTransposes, transposeToReshape } from "./transposes.ts";
 import { constantReshape, eliminateView, fuseViews, reshapeToFlatten } from "./views.ts";
@@ -51,6 +51,7 @@ export const rules: readonly Rule[] = [
   recognizeMish,
   recognizeLayerNormalization,
   recognizeSoftmax,
+  softmaxInPlace,
   recognizeGlobalAveragePool,
   foldScaleAndBias,
   foldPad,
