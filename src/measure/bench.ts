@@ -1,13 +1,13 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { formatShape, type Model, type TensorType } from "../ir/index.ts";
-import { activationMemory } from "../ops/liveness.ts";
 import { staticShapes } from "../ops/static-shapes.ts";
 import type { Executor, Session } from "../runtime/executor.ts";
 import { type ExecutorName, loadExecutor } from "../runtime/executors.ts";
 import { fileBytes, fileDigest, loadModel } from "../runtime/model-file.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
+import { fusedActivationMemory } from "./activations.ts";
 import { thisDevice } from "./device.ts";
 import { energyCounters, energySchema, estimateEnergy, measureEnergy } from "./energy.ts";
 import { externalFiles } from "./external-files.ts";
@@ -140,19 +140,18 @@ async function openSubject(
 }
 
 function activationsOf(subject: Subject, model: Model): Measurement {
-  const { peakBytes, unsized } = activationMemory(model, shapesOf(subject, model));
+  const { peakBytes, unsized } = fusedActivationMemory(model, inputShapesOf(subject));
   return {
     metric: "peak activations (estimate)",
     unit: "bytes",
     value: peakBytes,
     ...measurementFrame(subject.name, subject),
-    protocol: `estimate by liveness in the file's order of nodes, nothing in place${unsized.length > 0 ? `; ${unsized.length} values of unknown size left out` : ""}`,
+    protocol: `estimate by liveness in the file's order of nodes, nothing in place, quantize and dequantize nodes fused into their neighbours${unsized.length > 0 ? `; ${unsized.length} values of unknown size left out` : ""}`,
   };
 }
 
-const shapesOf = (subject: Subject, model: Model) =>
-  staticShapes(model, Object.fromEntries(Object.entries(subject.feeds[0] ?? {}).map(([name, tensor]) => [name, tensor.shape])));
-
+const inputShapesOf = (subject: Subject): Record<string, readonly number[]> =>
+  Object.fromEntries(Object.entries(subject.feeds[0] ?? {}).map(([name, tensor]) => [name, tensor.shape]));
 async function energyOf(subject: Subject, options: BenchOptions, notes: string[]): Promise<BenchModel["energy"]> {
   const { counters } = energyCounters();
   const feeds = subject.feeds[0] ?? {};
@@ -162,7 +161,7 @@ async function energyOf(subject: Subject, options: BenchOptions, notes: string[]
       perInference: await measureEnergy(subject.session, feeds, { ...subject, counters, signal: options.signal }),
     };
   if (!subject.model) return undefined;
-  const work = inferenceWork(subject.model, shapesOf(subject, subject.model));
+  const work = inferenceWork(subject.model, staticShapes(subject.model, inputShapesOf(subject)));
   if (work.unknownNodes > 0) {
     notes.push(`${subject.name}: no energy estimate: it is not known what ${work.unknownNodes} of its nodes cost.`);
     return undefined;

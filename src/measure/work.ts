@@ -19,7 +19,7 @@ interface Sized {
   readonly dtype: DataType;
   readonly elements: number;
 }
-interface Context {
+export interface WorkContext {
   readonly shapes: ShapeReport;
   readonly cost: CostReport;
 }
@@ -30,13 +30,13 @@ function sizeOf(shapes: ShapeReport, value: Value | undefined): Sized | undefine
 }
 
 /** Bits of a quantized element: narrow integers. */
-const isNarrow = (dtype: DataType): boolean => isInteger(dtype) && bitsOf(dtype) <= 16;
+export const isNarrow = (dtype: DataType): boolean => isInteger(dtype) && bitsOf(dtype) <= 16;
 
 /**
  * A node that only changes how numbers are stored: one side float, the other a narrow integer, element for element. Runtimes fuse such
  * nodes into their neighbours, so they move nothing of their own.
  */
-function isConversion(context: Context, node: Node): boolean {
+export function isConversion(context: WorkContext, node: Node): boolean {
   const from = sizeOf(context.shapes, node.inputs[0]);
   const to = sizeOf(context.shapes, node.outputs[0]);
   if (!from || !to || from.elements !== to.elements || (context.cost.nodes.get(node)?.macs ?? 0) > 0) return false;
@@ -44,14 +44,14 @@ function isConversion(context: Context, node: Node): boolean {
 }
 
 /** What an input is read from: through a conversion, the value before it. */
-function storedInput(context: Context, value: Value): Value {
+function storedInput(context: WorkContext, value: Value): Value {
   const maker = value.producer;
   const source = maker && isConversion(context, maker) ? maker.inputs[0] : undefined;
   return source ?? value;
 }
 
 /** What an output is written as: narrow when all that read it are conversions to something narrower. */
-function storedOutput(context: Context, value: Value): Value {
+export function storedOutput(context: WorkContext, value: Value): Value {
   if (value.uses.size === 0 || value.isGraphOutput) return value;
   let narrow: Value | undefined;
   for (const { node } of value.uses) {
@@ -66,7 +66,7 @@ const bytesOf = (shapes: ShapeReport, value: Value): number => {
   return size ? byteLength(size.dtype, size.elements) : 0;
 };
 
-function precisionOf(context: Context, node: Node, sources: readonly Value[]): MacPrecision {
+function precisionOf(context: WorkContext, node: Node, sources: readonly Value[]): MacPrecision {
   const operands = sources.map((value) => sizeOf(context.shapes, value)).filter((size) => size && size.elements > 1);
   const narrow = operands.filter((size) => size && isNarrow(size.dtype) && bitsOf(size.dtype) <= 8);
   // both factors must be integers for integer arithmetic; a scale or zero point is no factor
@@ -75,7 +75,10 @@ function precisionOf(context: Context, node: Node, sources: readonly Value[]): M
   return output !== undefined && isFloat(output) && bitsOf(output) === 16 ? "float16" : "float32";
 }
 
-function nodeWork(context: Context, node: Node): { precision: MacPrecision; macs: number; weights: number; activations: number } {
+function nodeWork(
+  context: WorkContext,
+  node: Node,
+): { precision: MacPrecision; macs: number; weights: number; activations: number } {
   const cost = context.cost.nodes.get(node) ?? { macs: 0, bytes: 0 };
   const inputs = [...new Set(node.inputs.filter((value) => value !== undefined))];
   const sources = inputs.map((value) => storedInput(context, value));
@@ -98,7 +101,7 @@ function nodeWork(context: Context, node: Node): { precision: MacPrecision; macs
  * are left out or guessed because nothing tells what they cost.
  */
 export function inferenceWork(model: Model, shapes: ShapeReport = staticShapes(model)): Work & { readonly unknownNodes: number } {
-  const context: Context = { shapes, cost: modelCost(model, shapes) };
+  const context: WorkContext = { shapes, cost: modelCost(model, shapes) };
   const macs = { int8: 0, float16: 0, float32: 0 };
   let weightBytes = 0;
   let activationBytes = 0;
