@@ -15,7 +15,7 @@ const folder = await mkdtemp(join(tmpdir(), "edgewright-formats-"));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Printing every weight as a decimal takes seconds above this. */
-const printable = 4e6;
+const printable = 1e6;
 
 describe.skipIf(noRealData).each(realModels)("%s", (name) => {
   test("round trip: equal, as large, with identical outputs", async () => {

@@ -124,7 +124,11 @@ function parseHex(lexer: Lexer, dtype: DataType, shape: readonly number[]): Tens
   return new Tensor(dtype, shape, bytes);
 }
 
-const typed = (tensor: Tensor): string => `${printTensorType(tensor)} ${printData(tensor)}`;
+/** A scalar's "[" would read as its dimensions, so "=" keeps them apart. */
+function typed(tensor: Tensor): string {
+  const data = printData(tensor);
+  return `${printTensorType(tensor)} ${data.startsWith("[") ? "= " : ""}${data}`;
+}
 
 /** `float[2] {1.0, 2.0}` */
 export const printTensor = typed;

@@ -33,7 +33,7 @@ export function verify(model: Model): void {
     if (!input.type && !input.foreignType) illegal("interface", `Input "${input.name}" of the model has no type.`, input.name);
   if (model.graph.parent) illegal("parents", "The model's graph has a parent.", model.graph.name);
   verifyOpsets(model.graph, model.opsets, model.functions);
-  new GraphCheck(seen, undefined).graph(model.graph, undefined);
+  verifyGraph(model.graph, seen, undefined);
   const keys = new Set<string>();
   for (const fn of model.functions) {
     const key = `${fn.domain}.${fn.name}:${fn.overload}`;
@@ -48,7 +48,13 @@ function verifyFunction(fn: ModelFunction, seen: Set<Value>, functions: readonly
   if (fn.graph.parent) illegal("parents", `The body of function ${fn.name} has a parent.`, fn.name);
   if (fn.graph.initializers.size > 0) illegal("functions", `Function ${fn.name} holds initializers.`, fn.name);
   verifyOpsets(fn.graph, fn.opsets, functions);
-  new GraphCheck(seen, new Set([...fn.attributeNames, ...fn.attributeDefaults.keys()])).graph(fn.graph, undefined);
+  verifyGraph(fn.graph, seen, new Set([...fn.attributeNames, ...fn.attributeDefaults.keys()]));
+}
+
+function verifyGraph(graph: Graph, seen: Set<Value>, parameters: ReadonlySet<string> | undefined): void {
+  const check = new GraphCheck(seen, parameters);
+  check.graph(graph, undefined);
+  check.uses();
 }
 
 function verifyOpsets(graph: Graph, opsets: ReadonlyMap<string, number>, functions: readonly ModelFunction[]): void {
@@ -87,6 +93,7 @@ class GraphCheck {
   readonly #parameters: ReadonlySet<string> | undefined;
 
   readonly #reads = new Map<Value, number>();
+  readonly #own: Value[] = [];
 
   constructor(seen: Set<Value>, parameters: ReadonlySet<string> | undefined) {
     this.#seen = seen;
@@ -104,7 +111,11 @@ class GraphCheck {
     for (const output of graph.outputs)
       if (!isVisible(visible, output))
         illegal("interface", `Output "${output.name}" of graph "${graph.name}" is not defined in it.`, output.name);
-    for (const value of visible.values) verifyUses(value, graph, this.#reads.get(value) ?? 0);
+  }
+
+  /** Checks the readers of every value met; last, so that rules about the reads themselves speak first. */
+  uses(): void {
+    for (const value of this.#own) verifyUses(value, value.graph, this.#reads.get(value) ?? 0);
   }
 
   #define(value: Value, graph: Graph, visible: Visible): void {
@@ -116,6 +127,7 @@ class GraphCheck {
     if (value.constant && !graph.initializers.has(value))
       illegal("initializers", `"${value.name}" is constant but no initializer of its graph.`, value.name);
     this.#seen.add(value);
+    this.#own.push(value);
     visible.values.add(value);
     visible.names.add(value.name);
   }

@@ -8,3 +8,4 @@ export { quantizeStatic, type StaticParams, valuesToObserve } from "./quantize/s
 export { ActivationStatistics } from "./quantize/statistics.ts";
 export * from "./rewrite.ts";
 export { type SimplifyParams, simplify, simplifyRuleNames } from "./simplify/index.ts";
+export { upgradeOpset, workingOpset } from "./upgrade-opset/index.ts";

@@ -1,6 +1,6 @@
 import { byteLength, dataTypeCode, dataTypeFromCode, type ExternalLocation, type SparseTensor, Tensor } from "../../ir/index.ts";
 import { fail } from "../../util/errors.ts";
-import { encodeMessage, joinChunks } from "../../util/protobuf/index.ts";
+import { decodeMessage, encodeMessage, joinChunks } from "../../util/protobuf/index.ts";
 import { externalSource, type OpenExternal, readLocation, writeLocation } from "./external.ts";
 import { type SparseTensorProto, type TensorProto, tensorProto } from "./protos.ts";
 import { tensorBytes } from "./tensor-data.ts";
@@ -75,7 +75,7 @@ export function writeTensor(tensor: Tensor, name?: string, external?: ExternalLo
   if (external) return { ...proto, externalData: writeLocation(external), dataLocation: externalLocation };
   if (tensor.dtype !== "string") return { ...proto, rawData: tensor };
   const encoded = tensor.bytes();
-  if (encoded.byteLength > 0) return { ...proto, unknown: joinChunks([fields ?? new Uint8Array(), encoded]) };
+  if (encoded.byteLength > 0) return { ...proto, stringData: decodeMessage(tensorProto, encoded, "ONNX").stringData };
   return { ...proto, stringData: (tensor.strings ?? []).map(encodeUtf8) };
 }
 
