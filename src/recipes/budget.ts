@@ -33,37 +33,44 @@ const unitOf = (candidate: Candidate): string => {
   return unit === "%" ? "points" : unit;
 };
 
-/** Latencies this close are one speed: then accuracy decides, then size. */
-const sameSpeed = 0.03;
+/** Latencies this close are one speed: repeated timings of one and the same graph differ by about as much. */
+const sameSpeed = 0.05;
 
-/** -1 when a is the better file of two that both keep the budget: faster, then more accurate, then smaller. */
+/**
+ * Negative when a is the better file of two that both keep the budget: faster; at the same speed the one closer to the original's
+ * outputs, because a few hundred labels cannot tell such candidates apart; then more accurate; then smaller.
+ */
 export function compareCandidates(a: Candidate, b: Candidate): number {
   const speed = ratioOf(a) / ratioOf(b) - 1;
   if (Math.abs(speed) > sameSpeed) return speed;
-  const accuracy = dropOf(a) - dropOf(b);
-  if (Math.abs(accuracy) > 1e-9) return accuracy;
   const fidelity = fidelityOf(b) - fidelityOf(a);
-  return Math.abs(fidelity) > 1e-9 ? fidelity : sizeOf(a) - sizeOf(b);
+  if (Math.abs(fidelity) > 0.1) return fidelity;
+  const accuracy = dropOf(a) - dropOf(b);
+  return Math.abs(accuracy) > 1e-9 ? accuracy : sizeOf(a) - sizeOf(b);
 }
 
-/** Signal to noise against the original's outputs, where it was measured: decides among candidates with equal accuracy. */
+/** Signal to noise against the original's outputs, dB. */
 const fidelityOf = (candidate: Candidate): number => candidate.others.find(({ metric }) => metric === "sqnr")?.value ?? 0;
 
-/** Names of candidates that no other beats or equals in size, speed and accuracy at once. */
+/** Differences up to these are none: of time (relative), of accuracy in the metric's unit. */
+const noise = { speed: sameSpeed, accuracy: 1e-9 };
+
+/** -1 where a is better than b by more than noise, 1 where it is worse, else 0; for size, time and accuracy. */
+const sides = (a: Candidate, b: Candidate): readonly number[] => [
+  Math.sign(sizeOf(a) - sizeOf(b)),
+  Math.abs(ratioOf(a) / ratioOf(b) - 1) <= noise.speed ? 0 : Math.sign(ratioOf(a) - ratioOf(b)),
+  Math.abs(dropOf(a) - dropOf(b)) <= noise.accuracy ? 0 : Math.sign(dropOf(a) - dropOf(b)),
+];
+
+/** Names of candidates that no other beats, or equals and is preferred to, in size, time and accuracy at once. */
 export function paretoSet(candidates: readonly Candidate[]): string[] {
   const measured = candidates.filter(({ file, outcome }) => file && outcome !== "failed");
-  const axes = (c: Candidate): readonly number[] => [sizeOf(c), ratioOf(c), dropOf(c)];
-  // speeds within the noise count as equal, or every repetition of one graph would be on the front
-  const slack = [0, sameSpeed, 1e-9];
-  const noWorse = (a: Candidate, b: Candidate): boolean =>
-    axes(a).every((x, i) => x <= (axes(b)[i] as number) * (1 + (i === 1 ? sameSpeed : 0)) + (i === 2 ? (slack[2] as number) : 0));
-  const better = (a: Candidate, b: Candidate): boolean =>
-    axes(a).some((x, i) => x < (axes(b)[i] as number) * (i === 1 ? 1 - sameSpeed : 1) - (i === 2 ? (slack[2] as number) : 0));
-  const beats = (a: Candidate, b: Candidate): boolean => noWorse(a, b) && better(a, b);
-  const equalBefore = (a: Candidate, b: Candidate): boolean => noWorse(a, b) && noWorse(b, a) && compareCandidates(a, b) < 0;
-  return measured
-    .filter((c) => !measured.some((other) => other !== c && (beats(other, c) || equalBefore(other, c))))
-    .map(({ name }) => name);
+  const dominates = (a: Candidate, b: Candidate): boolean => {
+    const sign = sides(a, b);
+    if (sign.includes(1)) return false;
+    return sign.includes(-1) || compareCandidates(a, b) < 0;
+  };
+  return measured.filter((c) => !measured.some((other) => other !== c && dominates(other, c))).map(({ name }) => name);
 }
 
 export interface Choice {

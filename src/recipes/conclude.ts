@@ -30,6 +30,7 @@ export async function conclude(run: OptimizeRun, { simplified, cost, baseline }:
   await publishPareto(run);
   manifest.status = "done";
   await run.save();
+  await run.report();
 }
 
 async function confirm(run: OptimizeRun, chosen: Candidate, chosenPath: string, baseline: Baseline): Promise<void> {

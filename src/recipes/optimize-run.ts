@@ -8,7 +8,7 @@ import type { CandidatePlan } from "./candidates.ts";
 import type { Candidate, Manifest } from "./manifest.ts";
 import { type Baseline, measureCandidate } from "./measure-candidate.ts";
 import type { Setup } from "./setup.ts";
-import type { Workspace } from "./workspace.ts";
+import { type Workspace, writeWhole } from "./workspace.ts";
 
 /** Time each candidate is timed beside the baseline. */
 const timingMs = 2000;
@@ -126,6 +126,12 @@ export class OptimizeRun {
     }
     await this.save();
     return choice;
+  }
+
+  /** The page for people; charts are drawn only now, because their library takes a while to load. */
+  async report(): Promise<void> {
+    const { renderReport } = await import("./report/page.ts");
+    await writeWhole(this.workspace.path("report.html"), renderReport(this.manifest));
   }
 
   async save(): Promise<void> {

@@ -70,6 +70,7 @@ export async function optimize(request: OptimizeRequest, options: RunOptions = {
     if (options.signal?.aborted && manifest.candidates.length > 0) {
       manifest.status = "interrupted";
       await run.save();
+      await run.report();
     }
     throw error;
   }

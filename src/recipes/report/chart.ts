@@ -1,0 +1,128 @@
+import * as echarts from "echarts";
+import { dropOf, ratioOf, sizeOf } from "../budget.ts";
+import type { Candidate, Manifest } from "../manifest.ts";
+import { megabytes, unitText } from "../summary.ts";
+import { Markup } from "./html.ts";
+
+type Option = Parameters<ReturnType<typeof echarts.init>["setOption"]>[0];
+
+const ink = "#334155";
+const colours: Readonly<Record<string, string>> = {
+  baseline: "#64748b",
+  chosen: "#0f766e",
+  pareto: "#2563eb",
+  rejected: "#cbd5e1",
+};
+
+/** Draws a chart as SVG text, on the server: the page needs no script. */
+function draw(option: Option, width: number, height: number, label: string): Markup {
+  const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
+  try {
+    chart.setOption({ animation: false, textStyle: { fontFamily: "system-ui, sans-serif", color: ink }, ...option });
+    const svg = chart.renderToSVGString();
+    return new Markup(svg.replace("<svg ", `<svg role="img" aria-label="${label}" `));
+  } finally {
+    chart.dispose();
+  }
+}
+
+const axis = (name: string) => ({
+  name,
+  nameLocation: "middle" as const,
+  nameGap: 32,
+  nameTextStyle: { color: ink },
+  axisLabel: { color: ink },
+  splitLine: { lineStyle: { color: "#e2e8f0" } },
+});
+
+/** Speed against loss; the area of a point is its file's size. */
+export function paretoChart(manifest: Manifest): Markup {
+  const shown = manifest.candidates.filter(({ file, outcome }) => file && outcome !== "failed");
+  const largest = Math.max(...shown.map(sizeOf));
+  const named = new Set([...manifest.pareto, manifest.chosen, "baseline"]);
+  const point = (candidate: Candidate) => ({
+    name: candidate.title,
+    value: [1 / ratioOf(candidate), -dropOf(candidate)],
+    symbolSize: 12 + 34 * Math.sqrt(sizeOf(candidate) / largest),
+    itemStyle: { color: colours[candidate.outcome] ?? "#cbd5e1", opacity: 0.85, borderColor: "#fff", borderWidth: 1 },
+    label: {
+      show: named.has(candidate.name),
+      formatter: `${candidate.title}\n${megabytes(sizeOf(candidate))}`,
+      position: "top" as const,
+      color: ink,
+      fontSize: 11,
+      align: "center" as const,
+    },
+  });
+  const unit = unitText(manifest.data.metricUnit).trim();
+  const limit = manifest.budget.maxDrop;
+  return draw(
+    {
+      grid: { left: 70, right: 70, top: 50, bottom: 60 },
+      xAxis: { type: "value", scale: true, ...axis("speed against the original (x)") },
+      yAxis: { type: "value", scale: true, ...axis(`change of ${manifest.data.metric}${unit ? ` (${unit})` : ""}`), nameGap: 45 },
+      series: [
+        {
+          type: "scatter",
+          data: shown.map(point),
+          labelLayout: { moveOverlap: "shiftY", hideOverlap: true },
+          ...(limit === null
+            ? {}
+            : {
+                markLine: {
+                  symbol: "none",
+                  silent: true,
+                  lineStyle: { color: "#dc2626", type: "dashed" },
+                  label: { formatter: "budget", color: "#dc2626" },
+                  data: [{ yAxis: -limit }],
+                },
+              }),
+        },
+      ],
+    },
+    860,
+    420,
+    "Speed against accuracy of all candidates",
+  );
+}
+
+const shorten = (text: string): string => (text.length > 28 ? `…${text.slice(-27)}` : text);
+
+/** Bars of one figure per node, largest (or worst) on top. */
+export function barChart(
+  rows: readonly { readonly name: string; readonly value: number }[],
+  title: string,
+  colour: string,
+): Markup {
+  const reversed = [...rows].reverse();
+  return draw(
+    {
+      grid: { left: 200, right: 60, top: 10, bottom: 50 },
+      xAxis: { type: "value", ...axis(title) },
+      yAxis: {
+        type: "category",
+        data: reversed.map(({ name }) => shorten(name)),
+        axisLabel: { color: ink, fontSize: 11 },
+        axisTick: { show: false },
+      },
+      series: [
+        {
+          type: "bar",
+          data: reversed.map(({ value }) => value),
+          itemStyle: { color: colour },
+          barMaxWidth: 14,
+          label: {
+            show: true,
+            position: "right",
+            color: ink,
+            fontSize: 10,
+            formatter: ({ value }) => Number(value).toPrecision(3),
+          },
+        },
+      ],
+    },
+    420,
+    70 + 22 * rows.length,
+    title,
+  );
+}
