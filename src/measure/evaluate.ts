@@ -18,6 +18,8 @@ import { chanceWarning, checkPreprocess, tryPresets } from "./evaluate-preproces
 import { measurementSchema } from "./measurement.ts";
 import { type EvaluationPlugin, findTask, guessTask, type ResolvedTask, resolveTask, type TaskDef } from "./task.ts";
 
+/** A measurement, with the number of samples that it is about. */
+const countedSchema = measurementSchema.extend({ n: z.number() });
 const intervalSchema = z.tuple([z.number(), z.number()]).optional();
 
 export const evalReportSchema = z.object({
@@ -29,12 +31,12 @@ export const evalReportSchema = z.object({
   n: z.number(),
   threads: z.number(),
   seconds: z.number(),
-  measurements: z.array(measurementSchema),
+  measurements: z.array(countedSchema),
   /** Against the baseline, sample by sample. */
   baseline: z
     .object({
       model: z.object({ path: z.string(), digest: z.string() }),
-      measurements: z.array(measurementSchema),
+      measurements: z.array(countedSchema),
       differences: z.array(
         z.object({
           metric: z.string(),
@@ -150,7 +152,7 @@ async function evaluateIn(setting: Setting, model: Subject, options: RunOptions)
     preprocess: dataset ? choice.preprocess : null,
     n: result.n,
     threads: config.threads ?? 1,
-    measurements: [...result.measurements],
+    measurements: counted(result),
     ...(before ? { baseline: describeBaseline(before, compareAccuracy(before.result, result)) } : {}),
     expectations: config.expect.map((expected) => expectation(expected, result)),
     warnings: [...choice.warnings, ...(chance ? [chance] : []), ...result.warnings],
@@ -229,6 +231,9 @@ const inputFor = (setting: Setting, subject: Subject, task: ResolvedTask, prepro
   versions: { node: process.versions.node, [setting.executor.name]: setting.executor.version },
 });
 
+const counted = ({ measurements, scores, n }: AccuracyResult): EvalReport["measurements"] =>
+  measurements.map((one) => ({ ...one, n: scores.find(({ metric }) => metric === one.metric)?.n ?? n }));
+
 interface BaselineRun {
   readonly path: string;
   readonly digest: string;
@@ -253,7 +258,7 @@ async function baselineRun(
 
 const describeBaseline = ({ path, digest, result }: BaselineRun, comparison: AccuracyComparison): EvalReport["baseline"] => ({
   model: { path, digest },
-  measurements: [...result.measurements],
+  measurements: counted(result),
   differences: comparison.differences.map(({ metric, unit, n, baseline, candidate, difference, interval, mcNemar }) => ({
     metric,
     unit,

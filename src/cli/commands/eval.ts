@@ -2,7 +2,6 @@ import { resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { type EvalReport, evalReportSchema, evaluate } from "../../measure/evaluate.ts";
 import { folderOf, parseEvalConfig, readEvalConfig } from "../../measure/evaluate-config.ts";
-import type { Measurement } from "../../measure/measurement.ts";
 import { tasks } from "../../measure/task.ts";
 import { ortNode } from "../../runtime/ort-node.ts";
 import { EdgewrightError } from "../../util/errors.ts";
@@ -122,7 +121,6 @@ const digits = (unit: string, value: number): string => (unit === "%" || unit ==
 const withUnit = (value: number, unit: string): string => `${digits(unit, value)}${unit ? ` ${unit}` : ""}`;
 const range = (interval: readonly [number, number] | undefined, unit: string): string =>
   interval ? `[${digits(unit, interval[0])}, ${digits(unit, interval[1])}]` : "none";
-const sampleCount = ({ protocol }: Measurement): string => /n=(\d+)/.exec(protocol)?.[1] ?? "";
 
 function print(report: EvalReport): void {
   printLine(`${report.model.path}`);
@@ -138,7 +136,7 @@ function print(report: EvalReport): void {
   printLine(
     table([
       ["metric", "value", "95 % interval", "n"],
-      ...report.measurements.map((m) => [m.metric, withUnit(m.value, m.unit), range(m.interval, m.unit), sampleCount(m)]),
+      ...report.measurements.map((m) => [m.metric, withUnit(m.value, m.unit), range(m.interval, m.unit), String(m.n)]),
     ]),
   );
   if (report.baseline) printDifferences(report.baseline);

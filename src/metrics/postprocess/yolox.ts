@@ -13,8 +13,8 @@ const options = z.strictObject({
   scoreThreshold: z.number().min(0).max(1).default(0.001),
   iouThreshold: z.number().min(0).max(1).default(0.65),
   maxDetections: z.number().int().positive().default(100),
-  /** Every class of a box above the threshold is a detection; false: only its best class. */
-  everyClass: z.boolean().default(false),
+  /** Every class of a box above the threshold is a detection, as mean average precision rewards; false: only its best class. */
+  everyClass: z.boolean().default(true),
 });
 type Options = z.infer<typeof options>;
 
