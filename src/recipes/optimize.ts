@@ -15,6 +15,7 @@ import { type Baseline, circumstances } from "./measure-candidate.ts";
 import { mixedCandidates } from "./mixed.ts";
 import { observe } from "./observe.ts";
 import { OptimizeRun } from "./optimize-run.ts";
+import { playoff } from "./playoff.ts";
 import { measureSensitivity } from "./sensitivity.ts";
 import { openSetup, type SetupRequest } from "./setup.ts";
 import { startManifest } from "./start-manifest.ts";
@@ -103,6 +104,7 @@ async function search(run: OptimizeRun, request: OptimizeRequest): Promise<void>
       if (candidate) statics.push(candidate);
     }
     await refine(run, { simplified, baseline, source, statics });
+    await playoff(run, baseline);
     await conclude(run, { simplified, cost, baseline });
   } finally {
     await baseline.session.release();

@@ -116,7 +116,7 @@ export function barChart(
             position: "right",
             color: ink,
             fontSize: 10,
-            formatter: ({ value }) => Number(value).toPrecision(3),
+            formatter: (bar: { value?: unknown }) => Number(bar.value).toPrecision(3),
           },
         },
       ],

@@ -150,7 +150,7 @@ ${
   worst.length > 0
     ? html`<figure>${barChart(
         worst.map((s) => ({ name: `${s.opType} ${s.node}`, value: s.sqnr })),
-        "SQNR of the outputs when only this node is INT8 (dB)",
+        "output SQNR with this node alone in INT8 (dB)",
         "#b45309",
       )}<figcaption>The most sensitive nodes, worst first: lower is worse. Measured on ${worst[0]?.samples} calibration samples.</figcaption></figure>`
     : ""

@@ -1,0 +1,93 @@
+import { thisDevice } from "../../src/measure/device.ts";
+import { ortNode } from "../../src/runtime/ort-node.ts";
+
+export interface Row {
+  readonly model: string;
+  readonly variant: string;
+  readonly bytes: number;
+  readonly metric: string;
+  readonly value: number;
+  readonly change: number;
+  readonly changeInterval: readonly number[] | null;
+  readonly agreement: number | null;
+  readonly sqnr: number | null;
+  readonly p50Ms: number;
+  readonly ratio: number;
+  readonly ratioInterval: readonly number[] | null;
+  readonly seconds: number | null;
+  readonly peakRssBytes: number | null;
+  /** SQNR on calibration samples: what "ours" is chosen by. */
+  readonly sqnrCalibration: number | null;
+  readonly samples: number;
+  readonly calibration: number;
+}
+
+const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+const fixed = (x: number | null, digits: number): string => (x === null ? "" : x.toFixed(digits));
+
+/** The variant that the tool would ship: closest on the calibration samples among those within 3 % of its fastest. */
+export function chosenOf(rows: readonly Row[]): Row | undefined {
+  const ours = rows.filter(({ variant }) => variant.startsWith("edgewright"));
+  const fastest = Math.min(...ours.map(({ ratio }) => ratio));
+  return ours
+    .filter(({ ratio }) => ratio <= 1.05 * fastest)
+    .sort((a, b) => (b.sqnrCalibration ?? 0) - (a.sqnrCalibration ?? 0))[0];
+}
+
+function tableOf(rows: readonly Row[]): string {
+  const chosen = chosenOf(rows);
+  return [
+    line(["variant", "MB", rows[0]?.metric ?? "", "change", "agreement %", "SQNR dB", "p50 ms", "time ratio to FP32"]),
+    line(["---", "--:", "--:", "--:", "--:", "--:", "--:", "--:"]),
+    ...rows.map((row) =>
+      line([
+        row === chosen ? `**${row.variant}**` : row.variant,
+        fixed(row.bytes / 1e6, 2),
+        fixed(row.value, 2),
+        `${row.change >= 0 ? "+" : ""}${row.change.toFixed(2)}${row.changeInterval ? ` [${row.changeInterval.map((x) => x.toFixed(2)).join(", ")}]` : ""}`,
+        fixed(row.agreement, 2),
+        fixed(row.sqnr, 2),
+        fixed(row.p50Ms, 3),
+        `${row.ratio.toFixed(3)}${row.ratioInterval ? ` [${row.ratioInterval.map((x) => x.toFixed(3)).join(", ")}]` : ""}`,
+      ]),
+    ),
+  ].join("\n");
+}
+
+function verdictOf(rows: readonly Row[]): string {
+  const ours = chosenOf(rows);
+  const peers = rows.filter(({ variant }) => variant.startsWith("onnxruntime"));
+  if (!ours || peers.length === 0) return "";
+  const accuracy = Math.max(...peers.map(({ value }) => value));
+  const fastest = Math.min(...peers.map(({ ratio }) => ratio));
+  const pays = ours.ratio < 0.99 ? "" : " INT8 does not pay here: the tool recommends FP32.";
+  return `Chosen: ${ours.variant}. ${ours.metric} ${ours.value.toFixed(2)} against ${accuracy.toFixed(2)} of the best onnxruntime setting; time ${(ours.ratio / fastest).toFixed(3)} of its fastest.${pays}`;
+}
+
+export function report(rows: readonly Row[], order: readonly string[]) {
+  const device = thisDevice();
+  const conditions = {
+    device: device.summary,
+    versions: { node: process.versions.node, "onnxruntime-node": ortNode.version, onnxruntime: "1.30.0 (Python, quantizer)" },
+    at: new Date().toISOString(),
+  };
+  const tables = new Map<string, string>();
+  const parts: string[] = [];
+  for (const model of order) {
+    const own = rows.filter((row) => row.model === model);
+    if (own.length === 0) continue;
+    tables.set(model, `${tableOf(own)}\n\n${verdictOf(own)}`);
+    parts.push(
+      `## ${model}\n\n${own[0]?.calibration} calibration samples, ${own[0]?.samples} other samples for accuracy.\n\n${tables.get(model)}\n`,
+    );
+  }
+  const markdown = `# Static INT8: edgewright beside onnxruntime's quantizer
+
+\`npx tsx bench/quantize/run.ts\`, ${conditions.at.slice(0, 10)}. ${device.summary}; node ${process.versions.node}, onnxruntime-node ${ortNode.version}, onnxruntime 1.30.0 (Python) for the peer.
+Peer settings: QDQ, per channel, uint8 activations, int8 weights, after its own preprocessing step. One thread, batch 1; all variants of a model are timed
+interleaved in one process (20 s), ratios with 95 % intervals. The bold variant is the one chosen without labels: closest to FP32 on
+calibration samples among those within 5 % of our fastest.
+
+${parts.join("\n")}`;
+  return { conditions, tables, markdown };
+}
