@@ -193,7 +193,11 @@ class Comparison {
   }
 }
 
-const constants = (graph: Graph): string => [...graph.initializers].map((value) => value.name).sort().join(", ");
+const constants = (graph: Graph): string =>
+  [...graph.initializers]
+    .map((value) => value.name)
+    .sort()
+    .join(", ");
 const describe = (value: Value): string =>
   `${formatType(value.type)} ${value.name} ${value.docString ?? ""} ${[...(value.metadata ?? [])]} ${value.foreignType?.encoded ?? ""}`;
 
