@@ -32,7 +32,12 @@ def quantize(model, inputs, out, method):
     methods = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
     started = time.perf_counter()
     prepared = os.path.join(out, f"{method}.prepared.onnx")
-    quant_pre_process(model, prepared, skip_symbolic_shape=True)
+    import onnx.version_converter
+
+    source = onnx.load(model)
+    if source.opset_import[0].version < 13:  # per-channel scales need opset 13; its own pre-processing does not raise it
+        source = onnx.version_converter.convert_version(source, 17)
+    quant_pre_process(source, prepared, skip_symbolic_shape=True)
     path = os.path.join(out, f"onnxruntime-{method}.onnx")
     extra = {"CalibPercentile": 99.99} if method == "percentile" else {}
     quantize_static(

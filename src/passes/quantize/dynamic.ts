@@ -1,13 +1,5 @@
 import { z } from "zod";
-import {
-  type Graph,
-  type Node,
-  scalarTensor,
-  Tensor,
-  tensorOf,
-  toFloat32,
-  type Value,
-} from "../../ir/index.ts";
+import { type Graph, type Node, scalarTensor, Tensor, tensorOf, toFloat32, type Value } from "../../ir/index.ts";
 import { lookupOp, portIndex, readAttributes } from "../../ops/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
 import { definePass } from "../define.ts";

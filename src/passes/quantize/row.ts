@@ -1,4 +1,4 @@
-import type { DataType } from "../../ir/index.ts";
+import type { Attribute, DataType } from "../../ir/index.ts";
 
 /** How one op type runs in integer arithmetic on a target. */
 export interface IntegerOp {
@@ -28,6 +28,12 @@ export interface QuantizationRow {
   /** Ops whose output range is known (Softmax, Sigmoid) must use it exactly. */
   readonly fixedScales: boolean;
   readonly ops: Readonly<Record<string, IntegerOp>>;
+  /** Float ops that the runtime would quantize by itself between quantized neighbours, and the no-op after them that stops it. */
+  readonly guard?: {
+    readonly ops: readonly string[];
+    readonly opType: string;
+    readonly attributes: Readonly<Record<string, Attribute>>;
+  };
   /** Ops whose constant matrix may be stored as integers and computed with scales found at run time. */
   readonly dynamic: Readonly<Record<string, "matmul" | "gemm" | "conv">>;
   /** Where the facts come from. */

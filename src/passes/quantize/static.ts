@@ -4,6 +4,7 @@ import { inferShapes } from "../../ops/infer.ts";
 import { definePass } from "../define.ts";
 import { correctedBias, linkedAxes } from "./bias-correction.ts";
 import { addQuantizedActivationConstant, addQuantizePair, removeUnusedInitializers } from "./emit.ts";
+import { guardFloatNodes } from "./guard.ts";
 import { representable, type TensorParameters } from "./parameters.ts";
 import { type NodePlan, planQuantization, type QuantizationPlan } from "./plan.ts";
 import { chooseRange, type RangeMethod, rangeMethods } from "./ranges.ts";
@@ -68,8 +69,12 @@ export const quantizeStatic = definePass<StaticParams>({
     const reads = activationReads(plan);
     for (const nodePlan of plan.nodes.values()) quantizeWeightsOf(nodePlan, parameters, params);
     for (const { node, table } of plan.lookups) quantizeLookup(node, table);
-    const dequantized = quantizeOutputs(plan, parameters, reads);
-    rewireInputs(reads, parameters, dequantized);
+    const emitted: Emitted = { points: new Set(), dequantized: new Set(), quantizers: new Set() };
+    quantizeOutputs(plan, parameters, reads, emitted);
+    rewireInputs(reads, parameters, emitted);
+    const planned = new Set(plan.nodes.keys());
+    for (const node of guardFloatNodes(model, row, planned, emitted.dequantized, emitted.quantizers))
+      note("warning", node, "guarded: the runtime would quantize its weights by itself");
     removeUnusedInitializers(model.graph);
     for (const nodePlan of plan.nodes.values())
       note("did", nodePlan.node, nodePlan.weight ? "integer weights and activations" : "integer activations");
@@ -97,28 +102,35 @@ function quantizeWeightsOf(plan: NodePlan, parameters: ReadonlyMap<Value, Tensor
   quantizeNodeWeights(plan, (parameters.get(input) as TensorParameters).scale, params.row.weight.reduceRange, bias);
 }
 
+/** What has been put into the graph so far. */
+interface Emitted {
+  /** Values that have become integer results. */
+  readonly points: Set<Value>;
+  readonly dequantized: Set<Value>;
+  readonly quantizers: Set<Node>;
+}
+
 /** Puts a pair after every planned node whose integer result is wanted; every reader, float ones too, then reads the dequantized value. */
 function quantizeOutputs(
   plan: QuantizationPlan,
   parameters: ReadonlyMap<Value, TensorParameters>,
   reads: readonly Read[],
-): ReadonlySet<Value> {
+  emitted: Emitted,
+): void {
   const wanted = new Set(reads.map(({ value }) => value));
-  const done = new Set<Value>();
   for (const nodePlan of plan.nodes.values()) {
     const { node, op, point } = nodePlan;
-    done.add(point);
     if (op.floatOutput && !wanted.has(point)) continue;
-    const point_ = parameters.get(point) as TensorParameters;
-    const from = absorbClamps(nodePlan, point_);
+    emitted.points.add(point);
+    const own = parameters.get(point) as TensorParameters;
+    const from = absorbClamps(nodePlan, own);
     const graph = node.graph as Graph;
-    const { quantize, dequantize } = addQuantizePair(from, point_, (from.producer as Node).next);
+    const { quantize, dequantize } = addQuantizePair(from, own, (from.producer as Node).next);
     graph.replaceAllUses(from, dequantize.output);
     quantize.setInput(0, from);
+    emitted.dequantized.add(dequantize.output);
+    emitted.quantizers.add(quantize);
   }
-  for (const nodePlan of plan.nodes.values())
-    if (nodePlan.op.floatOutput && !wanted.has(nodePlan.point)) done.delete(nodePlan.point);
-  return done;
 }
 
 /** Removes Relu/Clip nodes whose limits the integer range already imposes (to half a step); returns the value to quantize. */
@@ -135,10 +147,10 @@ function absorbClamps({ node, clamps, point, limits }: NodePlan, parameters: Ten
 }
 
 /** Inputs that come from float nodes, graph inputs or constants get their own pair, read by integer nodes only. */
-function rewireInputs(reads: readonly Read[], parameters: ReadonlyMap<Value, TensorParameters>, done: ReadonlySet<Value>): void {
+function rewireInputs(reads: readonly Read[], parameters: ReadonlyMap<Value, TensorParameters>, emitted: Emitted): void {
   const pairs = new Map<Value, Value>();
   for (const { node, index, value } of reads) {
-    if (done.has(value)) continue;
+    if (emitted.points.has(value)) continue;
     const own = parameters.get(value) as TensorParameters;
     if (value.constant) {
       node.setInput(index, addQuantizedActivationConstant(value, value.constant, own, node));
@@ -147,8 +159,11 @@ function rewireInputs(reads: readonly Read[], parameters: ReadonlyMap<Value, Ten
     const graph = node.graph as Graph;
     let pair = pairs.get(value);
     if (!pair) {
-      pair = addQuantizePair(value, own, value.producer ? value.producer.next : graph.firstNode).dequantize.output;
+      const { quantize, dequantize } = addQuantizePair(value, own, value.producer ? value.producer.next : graph.firstNode);
+      pair = dequantize.output;
       pairs.set(value, pair);
+      emitted.dequantized.add(pair);
+      emitted.quantizers.add(quantize);
     }
     node.setInput(index, pair);
   }

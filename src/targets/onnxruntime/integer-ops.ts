@@ -39,3 +39,13 @@ export const ortIntegerOps: Readonly<Record<string, IntegerOp>> = {
 
 /** Constant matrices that dynamic quantization may store as integers. */
 export const ortDynamicOps = { MatMul: "matmul", Gemm: "gemm", Conv: "conv" } as const;
+
+/**
+ * onnxruntime 1.30 rounds the float weights of these ops to int8, one scale for all channels, when they stand between
+ * DequantizeLinear and QuantizeLinear. LeakyRelu with a slope of 1 is the identity, is fused into the op, and is no part of the pattern.
+ */
+export const ortGuard = {
+  ops: ["Conv", "ConvTranspose", "Gemm"],
+  opType: "LeakyRelu",
+  attributes: { alpha: { type: "float", value: 1 } },
+} as const;

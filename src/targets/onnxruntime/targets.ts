@@ -1,6 +1,6 @@
 import type { QuantizationRow } from "../../passes/quantize/row.ts";
 import { defineTarget } from "../define.ts";
-import { ortDynamicOps, ortIntegerOps } from "./integer-ops.ts";
+import { ortDynamicOps, ortGuard, ortIntegerOps } from "./integer-ops.ts";
 
 const row = (fields: Pick<QuantizationRow, "name" | "summary" | "source"> & Partial<QuantizationRow>): QuantizationRow => ({
   activation: { dtype: "uint8", symmetric: false },
@@ -8,6 +8,7 @@ const row = (fields: Pick<QuantizationRow, "name" | "summary" | "source"> & Part
   fixedScales: false,
   ops: ortIntegerOps,
   dynamic: ortDynamicOps,
+  guard: ortGuard,
   ...fields,
 });
 
