@@ -18,6 +18,9 @@ export interface Row {
   readonly peakRssBytes: number | null;
   /** SQNR on calibration samples: what "ours" is chosen by. */
   readonly sqnrCalibration: number | null;
+  /** On the chosen variant: its metric minus that of the peer's best setting, paired, with the 95 % interval. */
+  readonly againstPeer?: number;
+  readonly againstPeerInterval?: readonly number[] | null;
   readonly samples: number;
   readonly calibration: number;
 }
@@ -33,6 +36,10 @@ export function chosenOf(rows: readonly Row[]): Row | undefined {
     .filter(({ ratio }) => ratio <= 1.05 * fastest)
     .sort((a, b) => (b.sqnrCalibration ?? 0) - (a.sqnrCalibration ?? 0))[0];
 }
+
+/** The peer's most accurate setting. */
+export const bestPeerOf = (rows: readonly Row[]): Row | undefined =>
+  rows.filter(({ variant }) => variant.startsWith("onnxruntime")).sort((a, b) => b.value - a.value)[0];
 
 function tableOf(rows: readonly Row[]): string {
   const chosen = chosenOf(rows);
@@ -57,11 +64,16 @@ function tableOf(rows: readonly Row[]): string {
 function verdictOf(rows: readonly Row[]): string {
   const ours = chosenOf(rows);
   const peers = rows.filter(({ variant }) => variant.startsWith("onnxruntime"));
-  if (!ours || peers.length === 0) return "";
-  const accuracy = Math.max(...peers.map(({ value }) => value));
-  const fastest = Math.min(...peers.map(({ ratio }) => ratio));
+  const best = bestPeerOf(rows);
+  if (!ours) return "";
   const pays = ours.ratio < 0.99 ? "" : " INT8 does not pay here: the tool recommends FP32.";
-  return `Chosen: ${ours.variant}. ${ours.metric} ${ours.value.toFixed(2)} against ${accuracy.toFixed(2)} of the best onnxruntime setting; time ${(ours.ratio / fastest).toFixed(3)} of its fastest.${pays}`;
+  if (!best) return `Chosen: ${ours.variant}. onnxruntime's quantizer made no file that loads.${pays}`;
+  const fastest = Math.min(...peers.map(({ ratio }) => ratio));
+  const paired =
+    ours.againstPeer === undefined
+      ? ""
+      : `, difference ${ours.againstPeer.toFixed(2)}${ours.againstPeerInterval ? ` [${ours.againstPeerInterval.map((x) => x.toFixed(2)).join(", ")}]` : ""}`;
+  return `Chosen: ${ours.variant}. ${ours.metric} ${ours.value.toFixed(2)} against ${best.value.toFixed(2)} of the best onnxruntime setting (${best.variant})${paired}; time ${(ours.ratio / fastest).toFixed(3)} of its fastest.${pays}`;
 }
 
 export function report(rows: readonly Row[], order: readonly string[]) {

@@ -13,7 +13,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Outputs, PreparedSample } from "../../src/ir/index.ts";
-import { collectReference, evaluateAccuracy } from "../../src/measure/accuracy.ts";
+import { type AccuracyResult, collectReference, evaluateAccuracy } from "../../src/measure/accuracy.ts";
+import { compareAccuracy } from "../../src/measure/accuracy-compare.ts";
 import { parseEvalConfig, readEvalConfig } from "../../src/measure/evaluate-config.ts";
 import { compareLatency, type LatencySubject } from "../../src/measure/latency.ts";
 import { runPass } from "../../src/passes/manager.ts";
@@ -148,11 +149,13 @@ async function measureAll(
   const common = { ...circumstances(setup, name), task: setup.task };
   const before = await collectReference({ ...common, session: session("FP32"), samples: from(test) });
   const rows: Row[] = [];
+  const accuracies = new Map<string, AccuracyResult>();
   for (const file of files) {
     const after =
       file.label === "FP32"
         ? before
         : await evaluateAccuracy({ ...common, session: session(file.label), samples: from(test), reference: before.reference });
+    accuracies.set(file.label, after);
     const main = mainMetric(before, after, 0);
     const ratio = ratios.find((r) => r.name === file.label);
     rows.push({
@@ -175,8 +178,25 @@ async function measureAll(
       calibration,
     });
   }
+  pairWithPeer(rows, accuracies);
   for (const { session: loaded } of Object.values(subjects)) await loaded.release();
   return rows;
+}
+
+/** Our chosen variant minus the peer's best, sample by sample. */
+function pairWithPeer(rows: Row[], accuracies: ReadonlyMap<string, AccuracyResult>): void {
+  const ours = chosenOf(rows);
+  const peer = bestPeerOf(rows);
+  const a = ours && accuracies.get(ours.variant);
+  const b = peer && accuracies.get(peer.variant);
+  if (!ours || !a || !b) return;
+  const [difference] = compareAccuracy(b, a, { seed: 0 }).differences;
+  if (difference)
+    rows[rows.indexOf(ours)] = {
+      ...ours,
+      againstPeer: difference.difference,
+      againstPeerInterval: difference.interval ? [...difference.interval] : null,
+    };
 }
 
 const path = join(here, "results.json");

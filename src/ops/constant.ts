@@ -92,6 +92,7 @@ function rangeLength(start: Dim, limit: Dim, delta: Dim, reject: Reject): Dim {
 
 export const range = defineOp({
   type: "Range",
+  fixedFloat32: true,
   since: 11,
   inputs: ["start", "limit", "delta"],
   outputs: ["output"],

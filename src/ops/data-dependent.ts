@@ -19,6 +19,7 @@ export const nonZero = defineOp({
 /** Rows of [batch, class, box]; how many survive depends on values. */
 export const nonMaxSuppression = defineOp({
   type: "NonMaxSuppression",
+  fixedFloat32: true,
   since: 10,
   inputs: ["boxes", "scores", "max_output_boxes_per_class?", "iou_threshold?", "score_threshold?"],
   outputs: ["selected_indices"],

@@ -104,7 +104,9 @@ function isConstant(scope: Scope, value: Value): boolean {
 
 function sizeOf(scope: Scope, value: Value, unsized: Set<Value>): number {
   const info = scope.info.get(value);
-  if (info && isStatic(info.shape) && bitsOf(info.dtype) > 0) return byteLength(info.dtype, numel(info.shape));
+  const bytes = info && isStatic(info.shape) && bitsOf(info.dtype) > 0 ? byteLength(info.dtype, numel(info.shape)) : undefined;
+  // Absurd extents multiply beyond what a number holds; nothing that size can be run.
+  if (bytes !== undefined && Number.isSafeInteger(bytes)) return bytes;
   unsized.add(value);
   return 0;
 }

@@ -26,6 +26,7 @@ const quantizedType = (zeroPoint: TensorInfo | undefined, code: number): DataTyp
 
 export const quantizeLinear = defineOp({
   type: "QuantizeLinear",
+  fixedFloat32: true,
   since: 21,
   inputs: ["x", "y_scale", "y_zero_point?"],
   outputs: ["y"],
@@ -39,6 +40,7 @@ export const quantizeLinear = defineOp({
 
 export const dequantizeLinear = defineOp({
   type: "DequantizeLinear",
+  fixedFloat32: true,
   since: 21,
   inputs: ["x", "x_scale", "x_zero_point?"],
   outputs: ["y"],
@@ -50,6 +52,7 @@ export const dequantizeLinear = defineOp({
 
 export const dynamicQuantizeLinear = defineOp({
   type: "DynamicQuantizeLinear",
+  fixedFloat32: true,
   since: 11,
   inputs: ["x"],
   outputs: ["y", "y_scale", "y_zero_point"],
@@ -65,6 +68,7 @@ export const dynamicQuantizeLinear = defineOp({
 // onnxruntime's own domain had 16-bit and 4-bit types before the standard took them in.
 export const microsoftQuantizeLinear = defineOp({
   type: "QuantizeLinear",
+  fixedFloat32: true,
   domain: "com.microsoft",
   since: 1,
   inputs: ["x", "y_scale", "y_zero_point?"],
@@ -77,6 +81,7 @@ export const microsoftQuantizeLinear = defineOp({
 
 export const microsoftDequantizeLinear = defineOp({
   type: "DequantizeLinear",
+  fixedFloat32: true,
   domain: "com.microsoft",
   since: 1,
   inputs: ["x", "x_scale", "x_zero_point?"],

@@ -92,6 +92,7 @@ const unchangedAxes = ({
  */
 export const resize = defineOp({
   type: "Resize",
+  fixedFloat32: true,
   since: 11,
   inputs: ["X", "roi?", "scales?", "sizes?"],
   outputs: ["Y"],
@@ -119,6 +120,7 @@ export const resize = defineOp({
 /** Resize's form in opset 10. */
 export const resize10 = defineOp({
   type: "Resize",
+  fixedFloat32: true,
   since: 10,
   inputs: ["X", "scales"],
   outputs: ["Y"],
@@ -142,6 +144,7 @@ function upsampled(X: TensorInfo, scales: readonly number[] | undefined, reject:
 /** Deprecated since opset 10 in favour of Resize; old models still have it. */
 export const upsample = defineOp({
   type: "Upsample",
+  fixedFloat32: true,
   since: 9,
   inputs: ["X", "scales"],
   outputs: ["Y"],
@@ -154,6 +157,7 @@ export const upsample = defineOp({
 
 export const upsample7 = defineOp({
   type: "Upsample",
+  fixedFloat32: true,
   since: 7,
   inputs: ["X"],
   outputs: ["Y"],

@@ -73,16 +73,7 @@ function refusal(node: Node, model: Model, { magnitudes, limit }: Float16Params)
 function fixedFloat32(node: Node, fixedPorts: boolean): boolean {
   const namesType = ["to", "dtype"].some((attribute) => node.attributes.has(attribute));
   const holdsConstant = node.attributes.has("value") && node.inputs.length <= 1;
-  const float32Ports = [
-    "Resize",
-    "Upsample",
-    "NonMaxSuppression",
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "Range",
-  ];
-  return namesType || holdsConstant || float32Ports.includes(node.opType);
+  return namesType || holdsConstant || fixedPorts;
 }
 
 function weightProblem(tensor: Tensor): string | undefined {

@@ -90,7 +90,7 @@ describe("ranges from one sweep", () => {
 
   test("the least-error range really has less error than the extremes and than percentiles", () => {
     const error = (method: (typeof rangeMethods)[number]): number => roundingError(values, chooseRange(statistics, method));
-    expect(error("mse")).toBeLessThan(0.95 * error("minmax"));
+    expect(error("mse")).toBeLessThan(0.97 * error("minmax"));
     // the search is on a grid of 128 steps and bins stand for their centres: 2 % of slack
     for (const method of rangeMethods) expect(error("mse")).toBeLessThanOrEqual(1.02 * error(method));
   });

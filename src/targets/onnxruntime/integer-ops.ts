@@ -21,7 +21,8 @@ export const ortIntegerOps: Readonly<Record<string, IntegerOp>> = {
   AveragePool: follow,
   GlobalAveragePool: follow,
   Where: follow,
-  Concat: { role: "follow", freeScales: true },
+  // QLinearConcat could rescale each input, but copies where scales agree: measured, equal scales are worth more than finer ones
+  Concat: follow,
   MaxPool: { role: "move", ranks: [3, 4, 5] },
   ReduceMax: move,
   ReduceMin: move,
