@@ -34,10 +34,11 @@ def quantize(model, inputs, out, method):
     prepared = os.path.join(out, f"{method}.prepared.onnx")
     import onnx.version_converter
 
-    source = onnx.load(model)
-    if source.opset_import[0].version < 13:  # per-channel scales need opset 13; its own pre-processing does not raise it
-        source = onnx.version_converter.convert_version(source, 17)
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    loaded = onnx.load(model)
+    if loaded.opset_import[0].version < 13:  # per-channel scales need opset 13; its own pre-processing does not raise it
+        model = os.path.join(out, f"{method}.opset17.onnx")
+        onnx.save(onnx.version_converter.convert_version(loaded, 17), model)
+    quant_pre_process(model, prepared, skip_symbolic_shape=True)
     path = os.path.join(out, f"onnxruntime-{method}.onnx")
     extra = {"CalibPercentile": 99.99} if method == "percentile" else {}
     quantize_static(

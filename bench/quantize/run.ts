@@ -30,7 +30,7 @@ import { openSetup } from "../../src/recipes/setup.ts";
 import { ortEvaluate } from "../../src/runtime/evaluate.ts";
 import { fileBytes, saveModel } from "../../src/runtime/model-file.ts";
 import { writeNpz } from "./npz.ts";
-import { type Row, report } from "./report.ts";
+import { bestPeerOf, chosenOf, type Row, report } from "./report.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const args = process.argv.slice(2);
