@@ -1,7 +1,7 @@
-import pc from "picocolors";
 import { inspectModel } from "../../measure/inspect.ts";
 import { type Inspection, type InspectLayer, inspectSchema } from "../../measure/inspect-schema.ts";
 import { fail } from "../../util/errors.ts";
+import { color } from "../color.ts";
 import type { Command } from "../command-line.ts";
 import { formatBytes, formatCount, printJson, printLine, table, withProgress } from "../output.ts";
 import { parseShape, type ShapeFlags } from "../shape-option.ts";
@@ -37,7 +37,7 @@ export function configure(command: Command): void {
 function print(inspection: Inspection, layers: number): void {
   const { model } = inspection;
   const header = [formatBytes(model.bytes), `opset ${model.opset}`, `IR ${model.irVersion}`, model.producer].filter(Boolean);
-  printLine(`${pc.bold(model.path ?? "")}  ${header.join(" · ")}`);
+  printLine(`${color.bold(model.path ?? "")}  ${header.join(" · ")}`);
   printLine(table(portRows(inspection), { header: false, indent: "  " }));
   printLine();
   printLine(
@@ -46,7 +46,7 @@ function print(inspection: Inspection, layers: number): void {
       `${formatCount(inspection.parameters)} parameters`,
       `${formatCount(inspection.macs)} MACs`,
       `${formatBytes(inspection.peakActivationBytes)} peak activations`,
-    ].join(" · ") + pc.dim(assumption(inspection)),
+    ].join(" · ") + color.dim(assumption(inspection)),
   );
   printLine(opTypeLine(inspection.opTypes));
   printLayers(inspection.layers, layers);
@@ -77,7 +77,7 @@ function assumption({ inputs, costShapes }: Inspection): string {
 function opTypeLine(opTypes: Inspection["opTypes"]): string {
   const entries = Object.entries(opTypes);
   const shown = entries.slice(0, 9).map(([type, count]) => `${type} ${count}`);
-  return pc.dim([...shown, ...(entries.length > 9 ? [`${entries.length - 9} more op types`] : [])].join(" · "));
+  return color.dim([...shown, ...(entries.length > 9 ? [`${entries.length - 9} more op types`] : [])].join(" · "));
 }
 
 const percent = (share: number): string => (share === 0 ? "–" : `${(100 * share).toFixed(1)} %`);
@@ -103,7 +103,7 @@ function printLayers(all: readonly InspectLayer[], count: number): void {
   const rest = all.length - shown.length;
   if (rest > 0) {
     const left = 1 - shown.reduce((sum, layer) => sum + layer.macsShare, 0);
-    printLine(pc.dim(`${rest} more layers with ${percent(Math.max(0, left))} of the MACs; --layers all lists them in order`));
+    printLine(color.dim(`${rest} more layers with ${percent(Math.max(0, left))} of the MACs; --layers all lists them in order`));
   }
 }
 
@@ -111,6 +111,6 @@ function printWarnings(warnings: Inspection["warnings"]): void {
   if (warnings.length > 0) printLine();
   for (const { message, subjects } of warnings) {
     const named = subjects.slice(0, 3).join(", ") + (subjects.length > 3 ? ", …" : "");
-    printLine(`${pc.yellow("!")} ${message} ${pc.dim(named.length > 100 ? `${named.slice(0, 99)}…` : named)}`);
+    printLine(`${color.yellow("!")} ${message} ${color.dim(named.length > 100 ? `${named.slice(0, 99)}…` : named)}`);
   }
 }
