@@ -120,16 +120,16 @@ function deadNodes(model: Model): Node[] {
   return [...graph.nodes].filter((node) => node.outputs.every((value) => value.uses.size === 0 && !kept.has(value)));
 }
 
-function dimWarnings({ model, shapes }: InspectFacts): InspectWarning[] {
+function dimWarnings({ upgraded, shapes }: InspectFacts): InspectWarning[] {
   const isFree = (dim: Dim): boolean => typeof dim !== "number";
-  const free = model.graph.inputs.filter((value) => !value.constant && value.type?.shape?.some(isFree));
+  const shapeOf = (value: Value) => shapes.info.get(value)?.shape;
   // A dynamic batch is what most models have, and runtimes handle it; other free axes keep them from planning memory.
-  const inner = free.filter((value) => value.type?.shape?.slice(1).some(isFree));
-  const outputs = model.graph.outputs.filter((value) => shapes.info.get(value)?.shape?.includes("?"));
+  const inner = upgraded.graph.inputs.filter((value) => !value.constant && shapeOf(value)?.slice(1).some(isFree));
+  const outputs = upgraded.graph.outputs.filter((value) => shapeOf(value)?.includes("?"));
   return [
     ...about(
       "DYNAMIC_DIMS",
-      inner.map((value) => `${value.name} [${value.type?.shape}]`),
+      inner.map((value) => `${value.name} [${shapeOf(value)}]`),
       (n) =>
         `${plural(n, "input has", "inputs have")} free extents beside the batch; costs count them as 1. Fix them with --shape.`,
     ),

@@ -58,6 +58,8 @@ describe("inspect", () => {
   it("warns of free extents beside the batch only", async () => {
     expect(await codes(dense(["N", 2], [1, 2, 3, 4]))).toEqual([]);
     expect(await codes(dense(["N", "T", 2], [1, 2, 3, 4]))).toEqual(["DYNAMIC_DIMS"]);
+    const fixed = await inspectModel(dense(["N", "T", 2], [1, 2, 3, 4]), { inputShapes: { x: ["N", 7, 2] } });
+    expect(fixed.warnings).toEqual([]);
   });
 
   it("says what it does not know, and what is not used, instead of failing", async () => {
