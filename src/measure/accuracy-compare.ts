@@ -66,6 +66,7 @@ function differenceOf(before: Scores, after: Scores, options: BootstrapOptions):
 }
 
 function intervalOf(before: Scores, after: Scores, options: BootstrapOptions): readonly [number, number] | undefined {
+  if (after.n < 2) return undefined;
   const interval =
     before.perSample && after.perSample
       ? pairedBootstrap(before.perSample, after.perSample, options).interval

@@ -155,6 +155,8 @@ function intervals(running: readonly Running[], options: BootstrapOptions = {}):
   const resampled = running.filter(({ definition }) => !definition.binary && definition.interval !== false);
   const found = new Map<Running, readonly [number, number]>();
   for (const count of new Set(resampled.map((one) => one.count))) {
+    // one sample says nothing about the spread
+    if (count < 2) continue;
     const group = resampled.filter((one) => one.count === count);
     const statistics = group.map(
       ({ state }) =>

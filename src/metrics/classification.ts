@@ -13,12 +13,14 @@ export const classOptions = z.strictObject({
 export type ClassOptions = z.infer<typeof classOptions>;
 
 /** The label, checked against the number of classes that the model knows. */
-export function labelOf(sample: PreparedSample, classes: number): number {
+export function labelOf(sample: PreparedSample, scores: number): number {
   const { index } = targetOf(sample, "class");
-  if (Number.isInteger(index) && index >= 0 && index < Math.max(classes, 2)) return index;
+  // a single score tells two classes apart
+  const classes = Math.max(scores, 2);
+  if (Number.isInteger(index) && index >= 0 && index < classes) return index;
   throw new EdgewrightError(
     "LABEL_RANGE",
-    `Sample "${sample.origin}" has label ${index}, but the model scores ${classes} classes (0 to ${classes - 1}).`,
+    `Sample "${sample.origin}" has label ${index}, but the model tells ${classes} classes apart (0 to ${classes - 1}).`,
     { subject: sample.origin, hint: "Check the label column, or whether this model belongs to this data set." },
   );
 }

@@ -99,7 +99,9 @@ describe("classification", () => {
     expect(run("top-1", cases.slice(0, 1), { threshold: 0.7 })).toBe(0);
   });
   it("a label outside the classes names the sample and the range", () => {
-    expect(() => run("top-1", [[scores(1, 2, 3), classSample(3)]])).toThrow(/label 3, but the model scores 3 classes \(0 to 2\)/);
+    expect(() => run("top-1", [[scores(1, 2, 3), classSample(3)]])).toThrow(
+      /label 3, but the model tells 3 classes apart \(0 to 2\)/,
+    );
     expect(() => run("f1", [[scores(1, 2, 3), classSample(-1)]])).toThrow(/label -1/);
   });
   it("F1 by hand: binary 2·2/(2·2+1+1); macro is the mean of both", () => {
