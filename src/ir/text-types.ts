@@ -5,7 +5,7 @@ import type { TypeTree } from "./type-proto.ts";
 
 /** The text syntax says "float" and "double"; the other names are ours. */
 const textNames: Partial<Record<DataType, string>> = { float32: "float", float64: "double" };
-export const textName = (dtype: DataType): string => textNames[dtype] ?? dtype;
+const textName = (dtype: DataType): string => textNames[dtype] ?? dtype;
 const byTextName = new Map<string, DataType>((Object.keys(dataTypes) as DataType[]).map((dtype) => [textName(dtype), dtype]));
 
 const composites = { seq: "sequence", optional: "optional", map: "map", sparse_tensor: "sparse", opaque: "opaque" } as const;

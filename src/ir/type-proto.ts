@@ -148,6 +148,6 @@ function protoOf(tree: TypeTree | undefined): TypeProto {
   }
 }
 
-export const encodeTypeTree = (tree: TypeTree): Uint8Array => joinChunks(encodeMessage(typeProto, protoOf(tree)).chunks);
+const encodeTypeTree = (tree: TypeTree): Uint8Array => joinChunks(encodeMessage(typeProto, protoOf(tree)).chunks);
 export const encodeTensorType = (type: TensorType): Uint8Array => encodeTypeTree({ kind: "tensor", type });
 export const foreignTypeOf = (tree: TypeTree): ForeignType => ({ kind: tree.kind, encoded: encodeTypeTree(tree) });

@@ -13,7 +13,7 @@ export type OpenExternal = (location: string) => ExternalReader;
  * Refuses locations that leave the model's folder by their spelling: absolute paths, drive letters, "..", and back slashes
  * (which are separators on Windows). Whoever opens the file must also refuse symbolic links that lead outside.
  */
-export function checkLocation(location: string, subject: string): void {
+function checkLocation(location: string, subject: string): void {
   const parts = location.split(/[\\/]/);
   const escapes =
     location === "" ||

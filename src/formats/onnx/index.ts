@@ -1,9 +1,8 @@
-export { checkLocation, type ExternalReader, type OpenExternal } from "./external.ts";
+export type { ExternalReader, OpenExternal } from "./external.ts";
 export { type ReadOptions, readOnnx } from "./read.ts";
 export {
   encodeOnnx,
   type FileChunks,
-  maxEmbeddedBytes,
   type OnnxFile,
   type WriteOptions,
   wantsExternalData,

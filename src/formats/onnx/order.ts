@@ -39,7 +39,7 @@ function readNames(node: NodeProto): readonly string[] {
   return [...(node.input ?? []), ...graphs.flatMap((graph) => [...capturedNames(graph)])];
 }
 
-export const describeProto = (node: NodeProto): string => `${node.opType ?? "?"} "${node.name || node.output?.[0] || "?"}"`;
+const describeProto = (node: NodeProto): string => `${node.opType ?? "?"} "${node.name || node.output?.[0] || "?"}"`;
 
 /**
  * Nodes in execution order: as they are when every value is defined before it is read, else sorted, keeping the file's order where

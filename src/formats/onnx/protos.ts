@@ -8,7 +8,7 @@ export interface EntryProto extends ProtoMessage {
   key?: string | undefined;
   value?: string | undefined;
 }
-export const entryProto = defineMessage<EntryProto>("StringStringEntryProto", { key: field.string(1), value: field.string(2) });
+const entryProto = defineMessage<EntryProto>("StringStringEntryProto", { key: field.string(1), value: field.string(2) });
 
 export interface TensorProto extends ProtoMessage {
   dims?: (number | bigint)[] | undefined;
@@ -44,7 +44,7 @@ export interface SparseTensorProto extends ProtoMessage {
   indices?: TensorProto | undefined;
   dims?: (number | bigint)[] | undefined;
 }
-export const sparseTensorProto = defineMessage<SparseTensorProto>("SparseTensorProto", {
+const sparseTensorProto = defineMessage<SparseTensorProto>("SparseTensorProto", {
   values: field.message(1, () => tensorProto),
   indices: field.message(2, () => tensorProto),
   dims: field.int64s(3),
@@ -57,7 +57,7 @@ export interface ValueInfoProto extends ProtoMessage {
   docString?: string | undefined;
   metadataProps?: EntryProto[] | undefined;
 }
-export const valueInfoProto = defineMessage<ValueInfoProto>("ValueInfoProto", {
+const valueInfoProto = defineMessage<ValueInfoProto>("ValueInfoProto", {
   name: field.string(1),
   type: field.view(2),
   docString: field.string(3),
@@ -83,7 +83,7 @@ export interface AttributeProto extends ProtoMessage {
   sparseTensor?: SparseTensorProto | undefined;
   sparseTensors?: SparseTensorProto[] | undefined;
 }
-export const attributeProto: MessageType<AttributeProto> = defineMessage<AttributeProto>("AttributeProto", {
+const attributeProto: MessageType<AttributeProto> = defineMessage<AttributeProto>("AttributeProto", {
   name: field.string(1),
   f: field.float(2),
   i: field.int64(3),
@@ -114,7 +114,7 @@ export interface NodeProto extends ProtoMessage {
   overload?: string | undefined;
   metadataProps?: EntryProto[] | undefined;
 }
-export const nodeProto: MessageType<NodeProto> = defineMessage<NodeProto>("NodeProto", {
+const nodeProto: MessageType<NodeProto> = defineMessage<NodeProto>("NodeProto", {
   input: field.strings(1),
   output: field.strings(2),
   name: field.string(3),
@@ -155,7 +155,7 @@ export interface OperatorSetProto extends ProtoMessage {
   domain?: string | undefined;
   version?: number | undefined;
 }
-export const operatorSetProto = defineMessage<OperatorSetProto>("OperatorSetIdProto", {
+const operatorSetProto = defineMessage<OperatorSetProto>("OperatorSetIdProto", {
   domain: field.string(1),
   version: field.int(2),
 });
@@ -174,7 +174,7 @@ export interface FunctionProto extends ProtoMessage {
   overload?: string | undefined;
   metadataProps?: EntryProto[] | undefined;
 }
-export const functionProto = defineMessage<FunctionProto>("FunctionProto", {
+const functionProto = defineMessage<FunctionProto>("FunctionProto", {
   name: field.string(1),
   input: field.strings(4),
   output: field.strings(5),

@@ -9,7 +9,7 @@ import { decodeUtf8, encodeUtf8 } from "./text.ts";
 const externalLocation = 1;
 
 /** Dimensions as numbers whose product is exact; anything else is refused. */
-export function readDims(dims: readonly (number | bigint)[], subject: string): number[] {
+function readDims(dims: readonly (number | bigint)[], subject: string): number[] {
   const bad = dims.find((dim) => typeof dim === "bigint" || dim < 0);
   if (bad !== undefined) fail("ONNX_DIMS", `Tensor "${subject}" has a dimension of ${bad}.`, { subject });
   const shape = dims as number[];

@@ -21,7 +21,7 @@ export interface OnnxFile extends FileChunks {
 }
 
 /** Protobuf files end at 2 GiB; what is above this has its weights written to a file of their own. */
-export const maxEmbeddedBytes = 1.9e9;
+const maxEmbeddedBytes = 1.9e9;
 
 /** The model as an ONNX file; its weights are referred to, not copied. */
 export function writeOnnx(model: Model, { external }: WriteOptions = {}): OnnxFile {
