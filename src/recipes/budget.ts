@@ -46,7 +46,8 @@ export function compareCandidates(a: Candidate, b: Candidate): number {
   const fidelity = fidelityOf(b) - fidelityOf(a);
   if (Math.abs(fidelity) > 0.1) return fidelity;
   const accuracy = dropOf(a) - dropOf(b);
-  return Math.abs(accuracy) > 1e-9 ? accuracy : sizeOf(a) - sizeOf(b);
+  if (Math.abs(accuracy) > 1e-9) return accuracy;
+  return sizeOf(a) - sizeOf(b) || speed || a.name.localeCompare(b.name);
 }
 
 /** Signal to noise against the original's outputs, dB. */

@@ -18,7 +18,7 @@ export interface Conclusion {
 
 /** The numbers that no choice has seen, and what only the winner is asked for. */
 export async function conclude(run: OptimizeRun, { simplified, cost, baseline }: Conclusion): Promise<void> {
-  const { setup, manifest, workspace } = run;
+  const { manifest, workspace } = run;
   const { chosen } = await run.settle();
   const chosenPath = workspace.path("model.onnx");
   await confirm(run, chosen, chosenPath, baseline);

@@ -1,6 +1,5 @@
 import type { Model, PreparedSample } from "../ir/index.ts";
 import { collectReference } from "../measure/accuracy.ts";
-import type { CostReport } from "../ops/cost.ts";
 import { runPass } from "../passes/manager.ts";
 import { valuesToObserve } from "../passes/quantize/static.ts";
 import { simplify } from "../passes/simplify/index.ts";

@@ -43,7 +43,8 @@ export interface Setup {
   readonly threads: number;
   readonly seed: number;
   readonly warnings: readonly string[];
-  samples(split: Split | undefined, options?: RunOptions & { limit?: number }): AsyncIterable<PreparedSample>;
+  /** A fresh sweep in the same order each time; whoever consumes it reports the progress. */
+  samples(split: Split | undefined, options?: Pick<RunOptions, "signal"> & { limit?: number }): AsyncIterable<PreparedSample>;
 }
 
 /** 20 % calibration, 40 % selection, 40 % final: choosing and reporting need about equally many samples. */
@@ -124,7 +125,9 @@ function sampleSource(
     limit: evaluation.limit,
     cache: new SampleCache(),
   };
-  if (dataset) return (split, more = {}) => prepareSamples(dataset, preprocess, inputs, { ...base, ...more, split });
+  if (dataset)
+    return (split, more = {}) =>
+      prepareSamples(dataset, preprocess, inputs, { ...base, limit: more.limit ?? base.limit, signal: more.signal, split });
   const made = plugins.find(({ samples }) => samples)?.samples as NonNullable<EvaluationPlugin["samples"]>;
   return async function* (split, { limit = evaluation.limit ?? Number.POSITIVE_INFINITY } = {}) {
     let count = 0;

@@ -18,7 +18,7 @@ export function guardFloatNodes(
   if (!guard) return guarded;
   for (const node of [...model.graph.nodes]) {
     const input = node.inputs[0];
-    if (planned.has(node) || !guard.ops.includes(node.opType) || !input || !dequantized.has(input)) continue;
+    if (planned.has(node) || !guard.ops[node.opType] || !input || !dequantized.has(input)) continue;
     if (!leadsToQuantizer(node.output, quantizers)) continue;
     const output = node.output;
     const added = model.graph.node(guard.opType, [output], {

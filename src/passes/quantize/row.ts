@@ -30,7 +30,7 @@ export interface QuantizationRow {
   readonly ops: Readonly<Record<string, IntegerOp>>;
   /** Float ops that the runtime would quantize by itself between quantized neighbours, and the no-op after them that stops it. */
   readonly guard?: {
-    readonly ops: readonly string[];
+    readonly ops: Readonly<Record<string, true>>;
     readonly opType: string;
     readonly attributes: Readonly<Record<string, Attribute>>;
   };

@@ -46,7 +46,7 @@ export const ortDynamicOps = { MatMul: "matmul", Gemm: "gemm", Conv: "conv" } as
  * DequantizeLinear and QuantizeLinear. LeakyRelu with a slope of 1 is the identity, is fused into the op, and is no part of the pattern.
  */
 export const ortGuard = {
-  ops: ["Conv", "ConvTranspose", "Gemm"],
+  ops: { Conv: true, ConvTranspose: true, Gemm: true },
   opType: "LeakyRelu",
   attributes: { alpha: { type: "float", value: 1 } },
 } as const;
