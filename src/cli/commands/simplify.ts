@@ -1,12 +1,13 @@
-import type { Command } from "commander";
-import pc from "picocolors";
 import { type SimplifyReport, simplifyFile, simplifyReportSchema } from "../../measure/simplify-file.ts";
 import { fail } from "../../util/errors.ts";
+import { color } from "../color.ts";
+import type { Command } from "../command-line.ts";
 import { formatBytes, formatMs, printJson, printLine, printNote, table, withProgress } from "../output.ts";
+import { parseShape, type ShapeFlags } from "../shape-option.ts";
 
 interface Flags {
   readonly output: string;
-  readonly shape?: Record<string, readonly (number | string)[]>;
+  readonly shape?: ShapeFlags;
   readonly skip?: readonly string[];
   readonly keepOpset?: boolean;
   readonly fixOverridable?: boolean;
@@ -15,15 +16,6 @@ interface Flags {
   readonly tolerance?: number;
   readonly seed?: number;
   readonly json?: boolean;
-}
-
-/** `name=1,3,224,224`; extents that are no numbers stay symbolic. May be given several times. */
-function parseShape(text: string, previous: Record<string, (number | string)[]> = {}) {
-  const equals = text.lastIndexOf("=");
-  const dims = text.slice(equals + 1).split(",");
-  if (equals < 1 || dims.some((dim) => !/^(\d+|[A-Za-z_]\w*)$/.test(dim.trim())))
-    fail("SHAPE_SYNTAX", `"${text}" is not a shape of an input.`, { hint: "Write it as name=1,3,224,224." });
-  return { ...previous, [text.slice(0, equals)]: dims.map((dim) => (/^\d+$/.test(dim.trim()) ? Number(dim) : dim.trim())) };
 }
 
 function parseNumber(text: string): number {
@@ -96,7 +88,7 @@ function print(report: SimplifyReport, flags: Flags): void {
   if (counts.length > 0) printLine(`\n${table([["rule", "times"], ...counts.map(([rule, n]) => [rule, String(n)])])}`);
   if (flags.explain) printSkipped(report);
   printLine();
-  for (const warning of report.warnings) printNote(`${pc.yellow("warning")}: ${warning}`);
+  for (const warning of report.warnings) printNote(`${color.yellow("warning")}: ${warning}`);
   if (check)
     printLine(
       `Outputs equal on ${check.runs} random inputs: largest difference ${check.maxAbsolute.toExponential(1)}, ` +
