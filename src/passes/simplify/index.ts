@@ -83,7 +83,11 @@ function ownOutputs(root: Graph): void {
 /** Rules and op records speak the working opset. A model that cannot get there is simplified as far as they fit it. */
 async function upgrade(context: PassContext<SimplifyParams>): Promise<void> {
   try {
-    await upgradeOpset.run({ ...context, params: { target: workingOpset } });
+    await upgradeOpset.run({
+      ...context,
+      params: { target: workingOpset },
+      note: (kind, subject, message) => context.note(kind, subject, `upgrade-opset: ${message}`),
+    });
   } catch (error) {
     if (!(error instanceof EdgewrightError) || error.code !== "UPGRADE_STOPPED") throw error;
     context.note("warning", "", error.message);
