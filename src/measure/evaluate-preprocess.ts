@@ -29,6 +29,7 @@ export interface PresetSearch {
 
 const circumstances = { subject: "", device: "", versions: {} };
 const quick = { replicates: 200 };
+const brokenSample = new Set(["DATA_IMAGE", "DATA_AUDIO", "DATA_CORRUPT", "DATA_NOT_FINITE"]);
 
 async function tryPreset(
   search: PresetSearch,
@@ -42,8 +43,8 @@ async function tryPreset(
   try {
     return await evaluateAccuracy({ ...circumstances, session, samples, task, bootstrap: quick }, { signal: options.signal });
   } catch (error) {
-    // a preset that does not fit this model or these images is no candidate; what the samples themselves lack shows later
-    if (error instanceof EdgewrightError) return undefined;
+    // a preset that does not fit this model is no candidate; a sample that cannot be read stops every preset, so say it now
+    if (error instanceof EdgewrightError && !brokenSample.has(error.code)) return undefined;
     throw error;
   }
 }
