@@ -89,7 +89,10 @@ export default function plugin({ defineMetric, meanState, targetOf, float32Tenso
       const enhanced = new Float64Array(padded.length);
       spectra.forEach(({ real, imaginary }, t) => {
         const row = gains.subarray(t * bins, (t + 1) * bins);
-        addFrame(enhanced, t * hop, { real: real.map((value, k) => value * row[k]), imaginary: imaginary.map((value, k) => value * row[k]) });
+        addFrame(enhanced, t * hop, {
+          real: real.map((value, k) => value * row[k]),
+          imaginary: imaginary.map((value, k) => value * row[k]),
+        });
       });
       return {
         enhanced: float32Tensor([1, noisy.length], enhanced.subarray(hop, hop + noisy.length)),

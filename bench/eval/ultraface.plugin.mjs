@@ -2,7 +2,16 @@
 
 const person = 0;
 
-export default function plugin({ defineMetric, definePostprocess, detectionTensor, detectionsOf, ratioState, suppress, targetOf, toFloat32 }) {
+export default function plugin({
+  defineMetric,
+  definePostprocess,
+  detectionTensor,
+  detectionsOf,
+  ratioState,
+  suppress,
+  targetOf,
+  toFloat32,
+}) {
   /** boxes [1, n, 4] are corners in 0..1 of the (stretched) image; scores [1, n, 2] are background and face. */
   const faces = definePostprocess({
     name: "ultraface",

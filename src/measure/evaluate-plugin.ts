@@ -3,7 +3,7 @@ import { pathToFileURL } from "node:url";
 import * as ir from "../ir/index.ts";
 import { defineMetric, definePostprocess, meanState, ratioState, targetOf } from "../metrics/define.ts";
 import { boxOverlap, detectionsOf, detectionTensor, suppress } from "../metrics/detections.ts";
-import { argmax, outputOf, softmax } from "../metrics/outputs.ts";
+import { argmax, distributionOf, outputOf, softmax } from "../metrics/outputs.ts";
 import { toOriginal } from "../metrics/postprocess/geometry.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import { seededNormal, seededRandom } from "../util/random.ts";
@@ -19,6 +19,7 @@ export const toolkit = {
   outputOf,
   argmax,
   softmax,
+  distributionOf,
   boxOverlap,
   suppress,
   detectionTensor,

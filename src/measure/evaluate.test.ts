@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -78,6 +78,18 @@ describe.skipIf(noRealData)("baselines on real data", () => {
       for (const expected of report.expectations) expect(expected, expected.metric).toMatchObject({ met: true });
       for (const measurement of report.measurements) expect(measurement.interval, measurement.metric).toBeDefined();
     });
+
+  it("the example of docs/plugins.md runs as it stands there", async () => {
+    const text = await readFile(resolve(bench, "../../docs/plugins.md"), "utf8");
+    const block = (language: string): string => new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(text)?.[1] ?? "";
+    await writeFile(join(folder, "confidence.mjs"), block("js"));
+    const config = parseEvalConfig({ ...JSON.parse(block("json")), check: false }, folder);
+    const report = evalReportSchema.parse(await evaluate(config, ortNode));
+    expect(report.measurements[0]).toMatchObject({ metric: "confident-accuracy", n: 500 });
+    // on the very same samples, leaving the unsure predictions out must raise the accuracy
+    const all = await runConfig("resnet8", { limit: 500, check: false, expect: [] });
+    expect(report.measurements[0]?.value).toBeGreaterThan(all.measurements[0]?.value as number);
+  });
 
   it("a wrong preprocessing gets a warning that names a better one", async () => {
     const report = await runConfig("resnet20", { preprocess: "raw-255", limit: 100, expect: [] });

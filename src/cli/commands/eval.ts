@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
 import { type EvalReport, evalReportSchema, evaluate } from "../../measure/evaluate.ts";
 import { folderOf, parseEvalConfig, readEvalConfig } from "../../measure/evaluate-config.ts";
 import { tasks } from "../../measure/task.ts";
 import { ortNode } from "../../runtime/ort-node.ts";
 import { EdgewrightError } from "../../util/errors.ts";
+import { type Command, InvalidArgumentError } from "../command-line.ts";
 import { formatMs, printJson, printLine, printNote, setExitCode, table, withProgress } from "../output.ts";
 
 interface Flags {
