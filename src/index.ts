@@ -9,6 +9,8 @@ export { evaluate } from "./measure/evaluate.ts";
 export { inspectModel as inspect } from "./measure/inspect.ts";
 export { compareLatency, measureLatency } from "./measure/latency.ts";
 export { simplifyFile as simplify } from "./measure/simplify-file.ts";
+export { optimize } from "./recipes/optimize.ts";
+export { quantizeFile as quantize } from "./recipes/quantize.ts";
 export { loadModel as load, saveModel as save } from "./runtime/model-file.ts";
 export { ortNode } from "./runtime/ort-node.ts";
 export { EdgewrightError } from "./util/errors.ts";
