@@ -1,3 +1,4 @@
+import type { Dirent } from "node:fs";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
@@ -7,7 +8,7 @@ import { EdgewrightError, fail } from "../util/errors.ts";
 const inflate = promisify(gunzip);
 
 /** A gzip file may not grow beyond this in memory: a few bytes can claim gigabytes. */
-const maxDecompressedBytes = 2 ** 31;
+const maxDecompressedBytes = 2 ** 30;
 /** Files up to this size are kept in memory while their data set is open; larger ones are read piece by piece. */
 const maxResidentBytes = 2 ** 26;
 /** A single file that is read whole (an image, a recording). */
@@ -43,15 +44,28 @@ export async function pathKind(path: string): Promise<"directory" | "file"> {
   return found.isDirectory() ? "directory" : "file";
 }
 
+/** What a folder holds, hidden names left out, in plain order; a clear error when it is no folder. */
+async function entriesOf(folder: string): Promise<Dirent[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((cause) => {
+    throw cause.code === "ENOTDIR"
+      ? new EdgewrightError("DATA_READ", `"${folder}" is a file; this kind of data needs a folder.`, {
+          subject: folder,
+          hint: "Give the folder, or leave `kind` out.",
+          cause,
+        })
+      : readError(folder, cause);
+  });
+  return entries.filter((entry) => !entry.name.startsWith(".")).sort((a, b) => byName(a.name, b.name));
+}
+
+/** Sorted names in a folder, hidden ones left out. */
+export const namesIn = async (folder: string): Promise<string[]> => (await entriesOf(folder)).map((entry) => entry.name);
+
 /** Files below `folder` whose names match, as sorted relative paths with "/". Hidden names are left out; links to folders are not followed. */
 export async function listFiles(folder: string, match: RegExp, depth = 8): Promise<string[]> {
   const found: string[] = [];
   const visit = async (relative: string, left: number): Promise<void> => {
-    const entries = await readdir(join(folder, relative), { withFileTypes: true }).catch((cause) => {
-      throw readError(join(folder, relative), cause);
-    });
-    for (const entry of entries) {
-      if (entry.name.startsWith(".")) continue;
+    for (const entry of await entriesOf(join(folder, relative))) {
       const path = relative === "" ? entry.name : `${relative}/${entry.name}`;
       if (entry.isDirectory() && left > 0) await visit(path, left - 1);
       else if (!entry.isDirectory() && match.test(entry.name)) found.push(path);
@@ -63,13 +77,8 @@ export async function listFiles(folder: string, match: RegExp, depth = 8): Promi
 }
 
 /** Sorted names of the sub-folders that are not hidden. */
-export async function subfolders(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
-    .map((entry) => entry.name)
-    .sort(byName);
-}
+export const subfolders = async (folder: string): Promise<string[]> =>
+  (await entriesOf(folder)).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 
 /** Node's Buffer as what it extends: Buffer.slice gives a view where Uint8Array.slice copies, which callers rely on. */
 export const plainBytes = (buffer: Uint8Array): Uint8Array => new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
@@ -90,7 +99,7 @@ export async function readWhole(path: string): Promise<Uint8Array> {
 export const readText = async (path: string): Promise<string> =>
   new TextDecoder().decode(await readWhole(path)).replace(/^\uFEFF/, "");
 
-export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
+const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
 
 /** Bytes that are read by position. */
 export interface ByteSource {
@@ -159,6 +168,16 @@ export async function headOf(path: string, length = headBytes): Promise<Uint8Arr
     (bytes) => plainBytes(bytes.subarray(0, length)),
     () => new Uint8Array(),
   );
+}
+
+/** Opens a file of text for reading by position; stops when it is none. */
+export async function openTextBytes(path: string): Promise<ByteSource> {
+  if ((await headOf(path)).includes(0))
+    throw new EdgewrightError("DATA_CORRUPT", `"${path}" is not text: it holds zero bytes.`, {
+      subject: path,
+      hint: "Save it as UTF-8, or give another `kind`.",
+    });
+  return openBytes(path);
 }
 
 export const plainName = (path: string): string => basename(path).toLowerCase().replace(/\.gz$/, "");

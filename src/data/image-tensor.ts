@@ -85,7 +85,7 @@ function window(image: Placed, [height, width]: Size, top: number, left: number,
 }
 
 const centred = (image: Placed, size: Size, pad: number): Placed =>
-  window(image, size, Math.floor((image.pixels.height - size[0]) / 2), Math.floor((image.pixels.width - size[1]) / 2), pad);
+  window(image, size, Math.trunc((image.pixels.height - size[0]) / 2), Math.trunc((image.pixels.width - size[1]) / 2), pad);
 
 function fitScale(pixels: Pixels, [height, width]: Size, fit: "cover" | "contain"): Size {
   const ratios = [height / pixels.height, width / pixels.width] as const;

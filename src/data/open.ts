@@ -1,11 +1,10 @@
-import { readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { EdgewrightError, fail } from "../util/errors.ts";
 import { adapters } from "./adapters/index.ts";
 import type { Dataset } from "./dataset.ts";
 import type { DatasetAdapter, Detection, PathFacts, RawSample, SampleSource } from "./define.ts";
-import { byName, headOf, pathKind, plainName } from "./files.ts";
+import { headOf, namesIn, pathKind, plainName } from "./files.ts";
 import { describeIssues } from "./issues.ts";
 
 const commonOptions = z.object({
@@ -23,7 +22,7 @@ const maxEntries = 5000;
 
 async function factsOf(path: string): Promise<PathFacts> {
   const directory = (await pathKind(path)) === "directory";
-  const names = directory ? (await readdir(path)).filter((name) => !name.startsWith(".")).sort(byName) : [];
+  const names = directory ? await namesIn(path) : [];
   return {
     path,
     directory,

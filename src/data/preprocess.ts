@@ -63,7 +63,7 @@ export const textPreprocessSchema = z.strictObject({
   unknown: z.union([z.string(), z.int().nonnegative()]).default("[UNK]"),
 });
 
-export const audioFeatures = ["waveform", "frames", "power", "log-power", "mel", "log-mel", "mfcc"] as const;
+const audioFeatures = ["waveform", "frames", "power", "log-power", "mel", "log-mel", "mfcc"] as const;
 export const audioPreprocessSchema = z.strictObject({
   /** Hz the model was trained on; other recordings are refused, or resampled with `resample: true`. */
   sampleRate: z.number().positive().default(16_000),

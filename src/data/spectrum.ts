@@ -3,7 +3,7 @@ import FFT from "fft.js";
 export type WindowName = "hann" | "sqrt-hann" | "hamming" | "rectangular";
 
 /** A periodic window of `length` samples, the form that overlapping frames need. */
-export function windowOf(name: WindowName, length: number): Float64Array {
+function windowOf(name: WindowName, length: number): Float64Array {
   const cosine = (i: number): number => Math.cos((2 * Math.PI * i) / length);
   const shapes: Readonly<Record<WindowName, (i: number) => number>> = {
     hann: (i) => 0.5 - 0.5 * cosine(i),

@@ -5,7 +5,7 @@ import { type ByteSource, plainBytes } from "./files.ts";
 
 const inflate = promisify(inflateRaw);
 /** An entry may not unpack to more than this. */
-const maxEntryBytes = 2 ** 31;
+const maxEntryBytes = 2 ** 30;
 const maxEntries = 100_000;
 
 export interface ZipEntry {

@@ -1,12 +1,11 @@
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { Box } from "../../ir/index.ts";
 import { EdgewrightError, fail } from "../../util/errors.ts";
 import { checkClassIndex, findClassNames, readClassNames } from "../class-names.ts";
 import { defineDataset, type RawLabel, type SampleSource } from "../define.ts";
-import { imageExtensions, listFiles, pathKind, readText, readWhole } from "../files.ts";
+import { imageExtensions, listFiles, namesIn, pathKind, readText, readWhole } from "../files.ts";
 import { describeIssues } from "../issues.ts";
 
 const options = z.strictObject({
@@ -176,7 +175,7 @@ async function findAnnotations(folder: string): Promise<string | undefined> {
   const found: string[] = [];
   for (const place of [folder, join(folder, "annotations")]) {
     if (!existsSync(place)) continue;
-    for (const name of (await readdir(place)).sort()) if (/\.json$/i.test(name)) found.push(join(place, name));
+    for (const name of await namesIn(place)) if (/\.json$/i.test(name)) found.push(join(place, name));
   }
   if (found.length <= 1) return found[0];
   return fail("DATA_AMBIGUOUS", `"${folder}" holds ${found.length} JSON files: ${found.slice(0, 4).join(", ")}.`, {

@@ -6,7 +6,7 @@ import { decodeWaveform } from "../audio-file.ts";
 import { LabelColumn } from "../class-labels.ts";
 import { findClassNames, readClassNames } from "../class-names.ts";
 import { defineDataset, type Feature, type RawSample, type SampleSource } from "../define.ts";
-import { audioExtensions, headBytes, headOf, imageExtensions, openBytes, readWhole } from "../files.ts";
+import { audioExtensions, headBytes, headOf, imageExtensions, openTextBytes, readWhole } from "../files.ts";
 import { firstRows, indexTable } from "../table.ts";
 
 const column = z.union([z.string(), z.int().nonnegative()]);
@@ -183,7 +183,7 @@ async function open(path: string, asked: Options): Promise<SampleSource> {
   const folder = dirname(path);
   const labels = new LabelColumn();
   const skip = columns.header ? 1 : 0;
-  const table = await indexTable(await openBytes(path), delimiter, (row, index) => {
+  const table = await indexTable(await openTextBytes(path), delimiter, (row, index) => {
     if (index >= skip && columns.label !== undefined) labels.see(row[columns.label] ?? "");
   });
   const names = asked.classes === undefined ? await findClassNames(folder) : await readClassNames(asked.classes);

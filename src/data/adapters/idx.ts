@@ -1,12 +1,11 @@
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { type DataType, numel, Tensor } from "../../ir/index.ts";
 import { EdgewrightError, fail } from "../../util/errors.ts";
 import { checkClassIndex, findClassNames, readClassNames } from "../class-names.ts";
 import { defineDataset, type RawSample, type SampleSource } from "../define.ts";
-import { type ByteSource, byName, openBytes, pathKind } from "../files.ts";
+import { type ByteSource, namesIn, openBytes, pathKind } from "../files.ts";
 
 const options = z.strictObject({
   /** File with labels; default: the one whose name fits (…images-idx3… and …labels-idx1…). */
@@ -77,7 +76,7 @@ const labelsBeside = (path: string): string | undefined => {
 
 async function imagesFile(path: string): Promise<string> {
   if ((await pathKind(path)) === "file") return path;
-  const files = (await readdir(path)).filter(isImagesName).sort(byName);
+  const files = (await namesIn(path)).filter(isImagesName);
   if (files.length === 1) return join(path, files[0] as string);
   return fail("DATA_AMBIGUOUS", `"${path}" holds ${files.length} idx image files: ${files.join(", ") || "none"}.`, {
     subject: path,

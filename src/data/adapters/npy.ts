@@ -1,12 +1,11 @@
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { bitsOf, isInteger, numel, Tensor, toNumbers } from "../../ir/index.ts";
 import { EdgewrightError, fail } from "../../util/errors.ts";
 import { checkClassIndex, findClassNames, readClassNames } from "../class-names.ts";
 import { defineDataset, type Feature, type RawImage, type RawLabel, type SampleSource } from "../define.ts";
-import { byName, openBytes, pathKind } from "../files.ts";
+import { namesIn, openBytes, pathKind } from "../files.ts";
 import { isNpy, npyElements, npyHeaderBytes, parseNpy, parseNpyHeader } from "../npy.ts";
 import { zipEntries } from "../zip.ts";
 
@@ -72,11 +71,20 @@ const inMemory = (name: string, tensor: Tensor): NpyArray => ({
   row: async (index) => rowOf(tensor, index),
 });
 
+/** Arrays of a .npz are unpacked together; separate .npy files are read row by row. */
+const maxArchiveBytes = 2 ** 31;
+
 async function openNpz(path: string): Promise<NpyArray[]> {
   const arrays: NpyArray[] = [];
-  for (const entry of await zipEntries(await openBytes(path)))
-    if (entry.name.endsWith(".npy"))
-      arrays.push(inMemory(entry.name.replace(/\.npy$/, ""), parseNpy(await entry.read(), `${path}: ${entry.name}`)));
+  const entries = (await zipEntries(await openBytes(path))).filter((entry) => entry.name.endsWith(".npy"));
+  const bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
+  if (bytes > maxArchiveBytes)
+    fail("DATA_TOO_LARGE", `"${path}" unpacks to ${bytes} bytes; at most ${maxArchiveBytes} are held in memory.`, {
+      subject: path,
+      hint: "Save the arrays as separate .npy files in a folder: these are read row by row.",
+    });
+  for (const entry of entries)
+    arrays.push(inMemory(entry.name.replace(/\.npy$/, ""), parseNpy(await entry.read(), `${path}: ${entry.name}`)));
   return arrays;
 }
 
@@ -85,7 +93,7 @@ const arrayName = (file: string): string => basename(file).replace(/\.npy$/i, ""
 /** All arrays at the path: the entries of a .npz, the .npy files of a folder, or one .npy and the labels beside it. */
 async function openArrays(path: string, asked: Options): Promise<NpyArray[]> {
   if ((await pathKind(path)) === "directory") {
-    const files = (await readdir(path)).filter((name) => /\.npy$/i.test(name)).sort(byName);
+    const files = (await namesIn(path)).filter((name) => /\.npy$/i.test(name));
     return Promise.all(files.map((file) => openArray(join(path, file), arrayName(file))));
   }
   if (/\.npz$/i.test(path)) return openNpz(path);

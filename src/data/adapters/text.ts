@@ -4,7 +4,7 @@ import { fail } from "../../util/errors.ts";
 import { LabelColumn } from "../class-labels.ts";
 import { findClassNames, readClassNames } from "../class-names.ts";
 import { defineDataset, type SampleSource } from "../define.ts";
-import { audioExtensions, headBytes, imageExtensions, openBytes } from "../files.ts";
+import { audioExtensions, headBytes, imageExtensions, openTextBytes } from "../files.ts";
 import { indexLines } from "../lines.ts";
 
 const options = z.strictObject({
@@ -27,7 +27,7 @@ function parts(line: string, form: LineForm): { text: string; label: string | un
 }
 
 async function open(path: string, asked: Options): Promise<SampleSource> {
-  const lines = await indexLines(await openBytes(path));
+  const lines = await indexLines(await openTextBytes(path));
   const first = await Promise.all(Array.from({ length: Math.min(50, lines.length) }, (_, i) => lines.line(i)));
   const tabbed = first.length > 0 && first.every((line) => line.includes("\t"));
   const form: LineForm = asked.label === "auto" ? (tabbed ? "last" : "none") : asked.label;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { EdgewrightError } from "../../util/errors.ts";
 import { defineDataset, type SampleSource } from "../define.ts";
-import { openBytes } from "../files.ts";
+import { openTextBytes } from "../files.ts";
 import { indexLines } from "../lines.ts";
 import { headLines } from "./text.ts";
 
@@ -37,7 +37,7 @@ export const tokens = defineDataset({
     return fits ? { confidence: 0.95, why: "holds lines of whole numbers" } : undefined;
   },
   async open(path, { vocabularySize }): Promise<SampleSource> {
-    const lines = await indexLines(await openBytes(path));
+    const lines = await indexLines(await openTextBytes(path));
     const labelled = lines.length > 0 && (await lines.line(0)).includes("\t");
     return {
       summary: `${lines.length} token sequences ${labelled ? "with target sequences" : "without targets"}`,

@@ -6,11 +6,7 @@ import type { FeatureKind, ModelInput } from "./define.ts";
 const defaults: TensorPreprocess = tensorPreprocessSchema.parse({});
 
 /** The shape a sample takes without its batch axis: declared, else the model's own where it is fixed, else as stored. */
-export function sampleShape(
-  stored: readonly number[],
-  declared: readonly number[] | undefined,
-  input: ModelInput,
-): readonly number[] {
+function sampleShape(stored: readonly number[], declared: readonly number[] | undefined, input: ModelInput): readonly number[] {
   if (declared) return declared;
   const own = input.type.shape?.slice(1);
   const count = numel(stored);
