@@ -93,14 +93,14 @@ describe("symbolic dims", () => {
   it("divide products exactly", () => {
     const product = productOf(["N", 12, addDims("T", 1), "N"]);
     expect(floorDivDims(product, mulDims("N", addDims("T", 1)))).toBe("12*N");
-    expect(floorDivDims(product, 5)).toBe("floor(12*N*N*T + 12*N*N / 5)");
+    expect(floorDivDims(product, 5)).toBe("floor((12*N*N*T + 12*N*N) / 5)");
     expect(floorDivDims(mulDims("N", 12), "N")).toBe(12);
   });
 
   it("take the even part out of floor divisions and join nested ones", () => {
     expect(floorDivDims("4*N + 3", 2)).toBe("2*N + 1");
-    expect(floorDivDims(addDims(floorDivDims(addDims("H", -1), 2), 1), 2)).toBe("floor(H + 1 / 4)");
-    expect(ceilDivDims(ceilDivDims("H", 2), 2)).toBe("floor(H + 3 / 4)");
+    expect(floorDivDims(addDims(floorDivDims(addDims("H", -1), 2), 1), 2)).toBe("floor((H + 1) / 4)");
+    expect(ceilDivDims(ceilDivDims("H", 2), 2)).toBe("floor((H + 3) / 4)");
   });
 
   it("decide max and min where symbols leave no choice", () => {
@@ -120,6 +120,10 @@ describe("symbolic dims", () => {
 
   it("keep names that are no expressions", () => {
     expect(canonicalDim("batch-size")).toBe("batch-size");
+    // H + 0.5 is no whole number: such a text stays a name and is not taken for half of H + 1.
+    expect(canonicalDim("floor(H + 1 / 2)")).toBe("floor(H + 1 / 2)");
+    expect(substitute(canonicalDim("floor(H + 1 / 2)"), { H: 9 })).toBe("floor(H + 1 / 2)");
+    expect(substitute(canonicalDim("floor((H + 1) / 2)"), { H: 9 })).toBe(5);
     expect(mulDims(2, "two words")).toBe("2*`two words`");
     expect(symbolsOf(mulDims(2, "two words"))).toEqual(["two words"]);
     expect(canonicalDim("")).toBe("?");

@@ -82,9 +82,11 @@ class Reader {
 
   #call(name: string): Polynomial {
     const known = this.#need(Object.hasOwn(calls, name) ? calls[name as keyof typeof calls] : undefined);
-    const first = this.#sum();
-    this.#need(this.#take(known === "floor" || known === "ceil" ? /\s*\//y : /\s*,/y));
-    const second = this.#closed(this.#sum());
+    // A quotient of sums has them in parentheses: "floor(H + 1 / 2)" would be H + 0.5, which is no integer polynomial.
+    const quotient = known === "floor" || known === "ceil";
+    const first = quotient ? this.#product() : this.#sum();
+    this.#need(this.#take(quotient ? /\s*\//y : /\s*,/y));
+    const second = this.#closed(quotient ? this.#factor() : this.#sum());
     if (known === "max" || known === "min") return this.#need(extreme(known, first, second));
     const numerator = known === "floor" ? first : add(first, this.#need(subtract(second, constant(1))));
     return this.#need(floorDivide(this.#need(numerator), second));

@@ -115,8 +115,14 @@ function atomBound({ call }: Atom): number {
   return divisor === undefined ? 0 : Math.floor(a / divisor);
 }
 
+/** "(H + 1) / 2" and "N / (H*W)": a division binds tighter than the sums and products around it. */
+const dividend = (p: Polynomial): string => (p.length > 1 || (p[0]?.coefficient ?? 0) < 0 ? `(${print(p)})` : print(p));
+const isOneFactor = (p: Polynomial): boolean =>
+  constantOf(p) !== undefined || (p.length === 1 && p[0]?.coefficient === 1 && p[0].atoms.length === 1);
+const divisor = (p: Polynomial): string => (isOneFactor(p) ? print(p) : `(${print(p)})`);
+
 export const callAtom = (name: "floor" | "max" | "min", a: Polynomial, b: Polynomial): Atom => ({
-  text: `${name}(${print(a)}${name === "floor" ? " / " : ", "}${print(b)})`,
+  text: name === "floor" ? `floor(${dividend(a)} / ${divisor(b)})` : `${name}(${print(a)}, ${print(b)})`,
   call: { name, args: [a, b] },
 });
 
