@@ -21,7 +21,7 @@ import { runPass } from "../../src/passes/manager.ts";
 import { valuesToObserve } from "../../src/passes/quantize/static.ts";
 import { simplify } from "../../src/passes/simplify/index.ts";
 import { mainMetric } from "../../src/recipes/accuracy.ts";
-import { type CandidatePlan, staticCandidate, staticChoices } from "../../src/recipes/candidates.ts";
+import { type CandidatePlan, firstNodes, staticCandidate, staticChoices } from "../../src/recipes/candidates.ts";
 import { circumstances } from "../../src/recipes/measure-candidate.ts";
 import { mixedCandidates } from "../../src/recipes/mixed.ts";
 import { observe } from "../../src/recipes/observe.ts";
@@ -123,6 +123,8 @@ async function quantizeOurs(
       timeMs: 60_000,
     });
     for (const plan of mixedCandidates(source, choice, sensitivity, true)) await attempt(plan);
+    const first = firstNodes(simplified, row);
+    if (first) await attempt(staticCandidate(source, choice, first));
   }
   return tried.map(({ plan, path, sqnr }) => ({ label: `edgewright ${plan.name}`, path, sqnrCalibration: sqnr }));
 }

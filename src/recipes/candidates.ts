@@ -3,7 +3,7 @@ import type { Note, PassDef } from "../passes/define.ts";
 import { float16 } from "../passes/float16/index.ts";
 import { runPass } from "../passes/manager.ts";
 import { quantizeDynamic } from "../passes/quantize/dynamic.ts";
-import { planQuantization } from "../passes/quantize/plan.ts";
+import { nodeKey, planQuantization } from "../passes/quantize/plan.ts";
 import type { RangeMethod } from "../passes/quantize/ranges.ts";
 import type { QuantizationRow } from "../passes/quantize/row.ts";
 import { quantizeStatic } from "../passes/quantize/static.ts";
@@ -56,16 +56,24 @@ export const staticChoices: readonly StaticChoice[] = [
 const methodName = ({ method, percentile, biasCorrection }: StaticChoice): string =>
   `${method}${percentile ? `-${percentile}` : ""}${biasCorrection ? "-bias" : ""}`;
 
-export function staticCandidate(
-  { row, statistics }: CandidateSource,
-  choice: StaticChoice,
-  exclude: readonly string[] = [],
-): CandidatePlan {
-  const params = { ...choice, ...(exclude.length > 0 ? { exclude } : {}) };
-  const mixed = exclude.length > 0;
+/** Nodes that a static candidate leaves in float, and how that is said. */
+export interface FloatNodes {
+  readonly exclude: readonly string[];
+  readonly name: string;
+  readonly title: string;
+}
+
+export const floatNodes = (exclude: readonly string[]): FloatNodes => ({
+  exclude,
+  name: `mixed-${exclude.length}`,
+  title: `INT8, ${exclude.length} node${exclude.length > 1 ? "s" : ""} in float`,
+});
+
+export function staticCandidate({ row, statistics }: CandidateSource, choice: StaticChoice, float?: FloatNodes): CandidatePlan {
+  const params = { ...choice, ...(float ? { exclude: float.exclude } : {}) };
   return {
-    name: `${mixed ? `mixed-${exclude.length}` : "int8"}-${methodName(choice)}`,
-    title: `${mixed ? `INT8, ${exclude.length} node${exclude.length > 1 ? "s" : ""} in float` : "INT8 static"}, ${methodTitles[choice.method]}${choice.biasCorrection ? ", bias correction" : ""}`,
+    name: `${float?.name ?? "int8"}-${methodName(choice)}`,
+    title: `${float?.title ?? "INT8 static"}, ${methodTitles[choice.method]}${choice.biasCorrection ? ", bias correction" : ""}`,
     steps: [{ pass: quantizeStatic.name, params: { row: row.name, ...params } }],
     build: (simplified) => apply(quantizeStatic, simplified, { row, statistics, ...params }),
   };
@@ -90,10 +98,24 @@ export function float16Candidate({ statistics }: CandidateSource): CandidatePlan
   };
 }
 
+/**
+ * Keys of integer nodes that read a model input directly. Their input is float anyway, so leaving them in float adds no conversion
+ * inside the integer region; with their few input channels they often gain nothing from integers and lose the most accuracy.
+ */
+export function firstNodes(simplified: Model, row: QuantizationRow): FloatNodes | undefined {
+  const plan = planQuantization(simplified, row);
+  const exclude = [...plan.nodes.values()]
+    .filter(({ op, node, activations }) => op.role === "anchor" && activations.some((index) => node.inputs[index]?.isGraphInput))
+    .map(({ node }) => nodeKey(node));
+  // where everything reads the input, this would be the float model
+  if (exclude.length === 0 || exclude.length > plan.nodes.size / 4) return undefined;
+  return { exclude, name: "first-float", title: "INT8, first layer in float" };
+}
+
 /** Keys of nodes that static quantization would run in integers with weights: what sensitivity is measured for. */
 export function quantizableNodes(simplified: Model, row: QuantizationRow): { key: string; opType: string }[] {
   const plan = planQuantization(simplified, row);
   return [...plan.nodes.values()]
     .filter(({ op }) => op.role === "anchor")
-    .map(({ node }) => ({ key: node.name || node.output.name, opType: node.opType }));
+    .map(({ node }) => ({ key: nodeKey(node), opType: node.opType }));
 }

@@ -1,4 +1,4 @@
-import { type CandidatePlan, type CandidateSource, type StaticChoice, staticCandidate } from "./candidates.ts";
+import { type CandidatePlan, type CandidateSource, floatNodes, type StaticChoice, staticCandidate } from "./candidates.ts";
 import type { Sensitivity } from "./manifest.ts";
 
 /** A node whose own noise is this much above the typical node's stands out (dB). */
@@ -18,8 +18,9 @@ export function* mixedCandidates(
   if (budgetMet) {
     const median = sensitivity[Math.floor(sensitivity.length / 2)]?.sqnr ?? 0;
     const standOut = sensitivity.filter(({ sqnr }) => sqnr < median - outlier).length;
-    if (standOut > 0) yield staticCandidate(source, choice, worst.slice(0, standOut));
+    if (standOut > 0) yield staticCandidate(source, choice, floatNodes(worst.slice(0, standOut)));
     return;
   }
-  for (let count = 1; count <= worst.length / 2; count *= 2) yield staticCandidate(source, choice, worst.slice(0, count));
+  for (let count = 1; count <= worst.length / 2; count *= 2)
+    yield staticCandidate(source, choice, floatNodes(worst.slice(0, count)));
 }

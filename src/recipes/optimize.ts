@@ -6,7 +6,14 @@ import { simplify } from "../passes/simplify/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { RunOptions } from "../util/progress.ts";
 import { type Budget, dropOf, violations } from "./budget.ts";
-import { type CandidateSource, dynamicCandidate, float16Candidate, staticCandidate, staticChoices } from "./candidates.ts";
+import {
+  type CandidateSource,
+  dynamicCandidate,
+  firstNodes,
+  float16Candidate,
+  staticCandidate,
+  staticChoices,
+} from "./candidates.ts";
 import { conclude } from "./conclude.ts";
 import { describeModel } from "./describe-model.ts";
 import type { Candidate, Manifest } from "./manifest.ts";
@@ -188,6 +195,8 @@ async function refine(run: OptimizeRun, { simplified, baseline, source, statics 
   if (!best || run.outOfTime) return;
   const choice = staticChoices[statics.indexOf(best)];
   if (!choice) return;
+  const first = firstNodes(simplified, source.row);
+  if (first) await run.tryCandidate(staticCandidate(source, choice, first), simplified, baseline);
   const options = run.step("sensitivity");
   const samples: PreparedSample[] = [];
   for await (const sample of setup.samples("calibration", { limit: 8 })) samples.push(sample);
