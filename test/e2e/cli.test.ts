@@ -119,8 +119,9 @@ describe("documents on stdout", () => {
     expect(facts.inputs.map(({ name }) => name)).toEqual(["image"]);
     expect(facts.outputs.map(({ name }) => name)).toEqual(["logits"]);
     expect(facts.nodes).toBe(17);
-    // block by block: 48²·32·75 + 24²·96·800 + 12²·192·864, and 384·10 for the readout
-    expect(facts.macs).toBe(5_529_600 + 44_236_800 + 23_887_872 + 3840);
+    // block by block: 48²·32·75 + 24²·96·800 + 12²·192·864, one per element to normalise, and 384·10 for the readout
+    const normalised = 48 ** 2 * 32 + 24 ** 2 * 96 + 12 ** 2 * 192;
+    expect(facts.macs).toBe(5_529_600 + 44_236_800 + 23_887_872 + normalised + 3840);
     expect(facts.opTypes).toMatchObject({ Conv: 3, BatchNormalization: 3, Gemm: 1 });
     expect(facts.peakActivationBytes).toBeGreaterThan(0);
     expect(facts.layers).toHaveLength(17);
@@ -138,7 +139,8 @@ describe("documents on stdout", () => {
     const [low, high] = ratio.interval as [number, number];
     expect(low).toBeLessThanOrEqual(ratio.value);
     expect(high).toBeGreaterThanOrEqual(ratio.value);
-    // one file against itself
-    expect(verdict).toBe("not distinguishable");
+    // one file against itself: no verdict on a ratio that may well be 1 (on a busy machine one interval in twenty misses it)
+    if (low <= 1 && high >= 1) expect(verdict).toBe("not distinguishable");
+    expect(Math.abs(Math.log2(ratio.value))).toBeLessThan(1);
   });
 });
