@@ -11,7 +11,7 @@ interface Folder {
   readonly alsoTypes?: readonly string[];
   readonly only?: readonly string[];
 }
-interface LayerTable {
+export interface LayerTable {
   readonly folders: Readonly<Record<string, Folder>>;
   readonly thirdParty: {
     readonly anywhere: Readonly<Record<string, string>>;
@@ -28,7 +28,7 @@ const packageOf = (specifier: string): string =>
     .join("/");
 const resolveImport = (from: string, specifier: string): string => posix.join(posix.dirname(from), specifier);
 
-function arrowProblem(table: LayerTable, from: string, to: string, typeOnly: boolean): string | undefined {
+export function arrowProblem(table: LayerTable, from: string, to: string, typeOnly: boolean): string | undefined {
   const [source, target] = [folderOf(from), folderOf(to)];
   if (source === target) return undefined;
   const [above, below] = [table.folders[source], table.folders[target]];
@@ -75,7 +75,7 @@ function checkThirdParty(table: LayerTable, files: ReadonlyMap<SourceFile, reado
 }
 
 /** Strongly connected components of more than one file (Tarjan 1972). */
-function cycles(edges: ReadonlyMap<string, readonly string[]>): string[][] {
+export function cycles(edges: ReadonlyMap<string, readonly string[]>): string[][] {
   const index = new Map<string, number>();
   const low = new Map<string, number>();
   const stack: string[] = [];

@@ -12,6 +12,8 @@ const comparisons = [
   /\bop(?:Type)?\s*===\s*["'`][A-Z]/,
 ];
 
+export const comparesOpName = (line: string): boolean => comparisons.some((pattern) => pattern.test(line));
+
 export async function checkOpNames(): Promise<Findings> {
   const problems: string[] = [];
   for (const { path, text } of await readFiles("src", /\.ts$/)) {
@@ -19,8 +21,7 @@ export async function checkOpNames(): Promise<Findings> {
     withoutComments(text)
       .split("\n")
       .forEach((line, i) => {
-        if (comparisons.some((pattern) => pattern.test(line)))
-          problems.push(`${path}:${i + 1} compares an op's name; ask a facet of its record (lookupOp)`);
+        if (comparesOpName(line)) problems.push(`${path}:${i + 1} compares an op's name; ask a facet of its record (lookupOp)`);
       });
   }
   return { problems };

@@ -4,6 +4,7 @@ import { checkGenerated } from "./check-generated.ts";
 import { checkLayers } from "./check-layers.ts";
 import { checkOpNames } from "./check-op-names.ts";
 import { checkSize } from "./check-size.ts";
+import { checkUnused } from "./check-unused.ts";
 import { checkWords } from "./check-words.ts";
 import type { Findings } from "./source-files.ts";
 
@@ -12,6 +13,7 @@ const checks: Readonly<Record<string, () => Findings | Promise<Findings>>> = {
   size: checkSize,
   "op-names": checkOpNames,
   words: checkWords,
+  unused: checkUnused,
   generated: checkGenerated,
   exports: checkExports,
 };
