@@ -1,3 +1,4 @@
+import { relative } from "node:path";
 import { budgetOf, candidateRows, finalLines, type Manifest, manifestSchema, optimize } from "../../recipes/index.ts";
 import { targets } from "../../targets/index.ts";
 import type { Command } from "../command-line.ts";
@@ -89,7 +90,7 @@ async function run(model: string | undefined, flags: Flags): Promise<void> {
 function printSummary(manifest: Manifest, out: string): void {
   const { model, data, target, budget } = manifest;
   printLine(
-    `${model.path}: ${formatBytes(model.bytes)}, ${formatCount(model.parameters)} parameters${model.macs === null ? "" : `, ${formatCount(model.macs)} MACs`}`,
+    `${relative(process.cwd(), model.path)}: ${formatBytes(model.bytes)}, ${formatCount(model.parameters)} parameters${model.macs === null ? "" : `, ${formatCount(model.macs)} MACs`}`,
   );
   printLine(
     `${target.name} (${target.summary}), ${target.threads} thread${target.threads === 1 ? "" : "s"}; ${data.metric} on ${data.selection} samples, ranges from ${data.calibration}; budget: ${budgetOf(budget)}`,
