@@ -81,7 +81,7 @@ describe("optimize", () => {
       expect(complaints).toEqual([]);
       expect(requests.filter((request) => request !== url && !request.startsWith("data:"))).toEqual([]);
       expect(await page.locator("svg").count()).toBeGreaterThan(0);
-      const text = await page.locator("body").innerText();
+      const text = await page.locator("main, body").first().textContent();
       for (const { title } of manifestIn(out).candidates) expect(text).toContain(title);
       // nothing may be wider than a narrow window
       await page.setViewportSize({ width: 800, height: 900 });
