@@ -1,7 +1,8 @@
 import { encodeOnnx } from "../formats/onnx/index.ts";
-import { type Model, type PreparedSample, type Tensor, toFloat32, type Value } from "../ir/index.ts";
+import { type Model, type Outputs, type PreparedSample, type Tensor, toFloat32, type Value } from "../ir/index.ts";
+import type { RunSample } from "../measure/task.ts";
 import { ActivationStatistics } from "../passes/quantize/statistics.ts";
-import type { Executor } from "../runtime/executor.ts";
+import type { Executor, Session } from "../runtime/executor.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
 
@@ -14,6 +15,8 @@ export interface Observation {
 export interface ObserveOptions extends RunOptions {
   readonly executor: Executor;
   readonly threads?: number | undefined;
+  /** Drives the session where a plain run does not do. */
+  readonly run?: RunSample | undefined;
   /** How many samples are expected, for progress. */
   readonly expected?: number | undefined;
 }
@@ -50,11 +53,14 @@ export async function observe(
   const session = await options.executor.load(encodeOnnx(watched), { threads: options.threads ?? 1 });
   try {
     let done = 0;
+    const watching = watchingSession(session, (outputs, feeds) => {
+      for (const observation of observations)
+        record(observation, statistics, outputs[observation.name] ?? feeds[observation.name]);
+    });
     for await (const sample of samples) {
       options.signal?.throwIfAborted();
-      const outputs = fetched.length > 0 ? await session.run(sample.feeds, fetched) : {};
-      for (const observation of observations)
-        record(observation, statistics, outputs[observation.name] ?? sample.feeds[observation.name]);
+      if (options.run) await options.run({ session: watching, sample, signal: options.signal });
+      else await watching.run(sample.feeds, fetched);
       done++;
       options.onProgress?.({ step: "calibrate", done, total: options.expected });
     }
@@ -67,6 +73,16 @@ export async function observe(
   }
   return statistics;
 }
+
+/** Every run computes all outputs, the watched ones included, and reports them; the caller gets what it asked for. */
+const watchingSession = (session: Session, heard: (outputs: Outputs, feeds: Outputs) => void): Session => ({
+  ...session,
+  async run(feeds) {
+    const outputs = await session.run(feeds);
+    heard(outputs, feeds);
+    return outputs;
+  },
+});
 
 function record(
   observation: Observation,

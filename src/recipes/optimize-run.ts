@@ -135,6 +135,8 @@ export class OptimizeRun {
   }
 
   async save(): Promise<void> {
+    for (const warning of this.setup.warnings)
+      if (!this.manifest.warnings.includes(warning)) this.manifest.warnings.push(warning);
     this.manifest.wallSeconds = this.#earlierSeconds + (performance.now() - this.#started) / 1000;
     await this.workspace.writeManifest(this.manifest);
   }

@@ -16,6 +16,7 @@ import {
 } from "./candidates.ts";
 import { conclude } from "./conclude.ts";
 import { describeModel } from "./describe-model.ts";
+import { realFeeds } from "./drive.ts";
 import type { Candidate, Manifest } from "./manifest.ts";
 import { type Baseline, circumstances } from "./measure-candidate.ts";
 import { mixedCandidates } from "./mixed.ts";
@@ -138,8 +139,7 @@ async function measureBaseline(run: OptimizeRun): Promise<Baseline> {
     },
     options,
   );
-  const feeds = [];
-  for await (const sample of setup.samples("selection", { limit: 4 })) feeds.push(sample.feeds);
+  const feeds = await realFeeds(setup.task, session, setup.samples("selection", { limit: 4 }), 4);
   manifest.data.selection = result.n;
   manifest.warnings.push(...result.warnings);
   const accuracy = result.measurements[0] ?? null;
@@ -174,6 +174,7 @@ async function calibrate(run: OptimizeRun, simplified: Model, limit: number): Pr
     ...options,
     executor: setup.executor,
     threads: 2,
+    run: setup.task.run,
     expected: limit,
   });
   manifest.data.calibration = [...statistics.values()][0]?.samples ?? 0;

