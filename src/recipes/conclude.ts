@@ -68,7 +68,7 @@ function judgeFinal(run: OptimizeRun, change: number | undefined): void {
   if (change === undefined || budget.maxDrop === null || -change <= budget.maxDrop + 1e-9) return;
   manifest.verdict.budgetMet = false;
   manifest.verdict.reasons.push(
-    `On the ${manifest.data.final} final samples, which no choice has seen, it loses ${(-change).toFixed(2)}, more than ${budget.maxDrop}.`,
+    `On the ${manifest.data.final} final samples it loses ${(-change).toFixed(2)}, more than ${budget.maxDrop}.`,
   );
 }
 

@@ -95,6 +95,8 @@ export const manifestSchema = z.object({
     calibration: z.number(),
     selection: z.number(),
     final: z.number(),
+    /** False when the data were too few to split, so that the final samples are not unseen. */
+    heldOut: z.boolean(),
     seed: z.number(),
   }),
   budget: z.object({

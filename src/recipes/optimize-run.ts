@@ -135,6 +135,7 @@ export class OptimizeRun {
   }
 
   async save(): Promise<void> {
+    this.manifest.data.heldOut = this.setup.splits.heldOut;
     for (const warning of this.setup.warnings)
       if (!this.manifest.warnings.includes(warning)) this.manifest.warnings.push(warning);
     this.manifest.wallSeconds = this.#earlierSeconds + (performance.now() - this.#started) / 1000;

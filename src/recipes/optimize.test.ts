@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { noRealData, realModel } from "../../test/real-data.ts";
 import { parseEvalConfig } from "../measure/evaluate-config.ts";
 import { fileDigest } from "../runtime/model-file.ts";
 import { ortNode } from "../runtime/ort-node.ts";
@@ -91,6 +92,16 @@ describe("quantize on the example", () => {
     expect(report.quantizedNodes).toBeGreaterThan(0);
     expect(report.model.bytes).toBeLessThan(report.original.bytes);
     await (await ortNode.load(output)).release();
+  });
+
+  test.skipIf(noRealData)("a file that would crash the runtime is refused and not written", { timeout: 60_000 }, async () => {
+    // onnxruntime 1.30 ends with a segmentation fault when it loads this model in float16 with all optimizations
+    const output = join(folder, "crash.onnx");
+    const gru = parseEvalConfig({ model: realModel("nsnet2-20ms"), check: false }, folder);
+    await expect(quantizeFile({ evaluation: gru, output, method: "fp16" })).rejects.toThrow(
+      /does not run in ort-node, so it was not written/,
+    );
+    expect(await readdir(folder)).not.toContain("crash.onnx");
   });
 
   test("unknown methods and ranges are named", async () => {

@@ -1,7 +1,12 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { z } from "zod";
 import type { Model } from "../ir/index.ts";
 import { thisDevice } from "../measure/device.ts";
 import type { EvalConfig } from "../measure/evaluate-config.ts";
+import { measureProcess } from "../measure/memory.ts";
+import { randomInputs } from "../measure/random-inputs.ts";
 import type { Note, PassDef } from "../passes/define.ts";
 import { float16 } from "../passes/float16/index.ts";
 import { runPass } from "../passes/manager.ts";
@@ -11,13 +16,14 @@ import { quantizeStatic, valuesToObserve } from "../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
 import { simplify } from "../passes/simplify/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
+import type { ExecutorName } from "../runtime/executors.ts";
 import { fileBytes, loadModel, saveModel } from "../runtime/model-file.ts";
 import { findTarget } from "../targets/index.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
 import { noteSchema } from "./manifest.ts";
 import { type Observation, observe } from "./observe.ts";
-import { openSetup } from "./setup.ts";
+import { modelInputs, openSetup } from "./setup.ts";
 
 export const quantizeMethods = ["static", "dynamic", "fp16"] as const;
 
@@ -88,6 +94,7 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
         hint: "Try another --method, or look at the nodes with edgewright inspect.",
       },
     );
+  await checkLoads(model, target.executor, options);
   const saved = await saveModel(model, request.output, options);
   return {
     model: { path: request.output, bytes: saved.bytes, digest: saved.digest },
@@ -101,6 +108,29 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
     warnings: [...warnings, ...(await growth(request, saved.bytes))],
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** The quantized model runs once, in a process of its own, before anything is written: some graphs crash a runtime outright. */
+async function checkLoads(model: Model, executorName: ExecutorName, { signal }: RunOptions): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "edgewright-"));
+  try {
+    const path = join(folder, "quantized.onnx");
+    await saveModel(model, path, { signal });
+    const { feeds } = randomInputs(modelInputs(model));
+    await measureProcess(path, feeds, { signal, executorName, processes: 1, runs: 1 });
+  } catch (cause) {
+    if (!(cause instanceof EdgewrightError)) throw cause;
+    throw new EdgewrightError(
+      "QUANTIZED_FAILS",
+      `The quantized model does not run in ${executorName}, so it was not written: ${cause.message}`,
+      {
+        hint: "Leave nodes in float with --exclude, or try another --method.",
+        cause,
+      },
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function growth(request: QuantizeRequest, bytes: number): Promise<string[]> {

@@ -43,6 +43,8 @@ export interface Setup {
   readonly threads: number;
   readonly seed: number;
   readonly warnings: string[];
+  /** Whether every split had samples of its own so far. */
+  readonly splits: { heldOut: boolean };
   /** A fresh sweep in the same order each time; whoever consumes it reports the progress. */
   samples(split: Split | undefined, options?: Pick<RunOptions, "signal"> & { limit?: number }): AsyncIterable<PreparedSample>;
 }
@@ -74,6 +76,7 @@ export async function openSetup(
   const inputs = plugins.find((plugin) => plugin.inputs)?.inputs ?? modelInputs(model);
   const { preprocess, warnings: remarks } = await choosePreprocess({ evaluation, dataset, task, executor }, options);
   const warnings = [...remarks];
+  const splits = { heldOut: true };
   return {
     evaluation,
     modelPath,
@@ -85,11 +88,12 @@ export async function openSetup(
     executor,
     device,
     warnings,
+    splits,
     digest: await fileDigest(modelPath),
     measuredHere: target.measuredBy(machine),
     threads: evaluation.threads ?? 1,
     seed: evaluation.seed,
-    samples: withFallback(sampleSource(evaluation, dataset, preprocess, inputs, plugins), warnings),
+    samples: withFallback(sampleSource(evaluation, dataset, preprocess, inputs, plugins), warnings, splits),
   };
 }
 
@@ -141,7 +145,7 @@ function sampleSource(
 }
 
 /** A data set too small to leave every split a sample is used whole for each, and the report says that nothing was held out. */
-function withFallback(source: Setup["samples"], warnings: string[]): Setup["samples"] {
+function withFallback(source: Setup["samples"], warnings: string[], splits: Setup["splits"]): Setup["samples"] {
   return async function* (split, options = {}) {
     let count = 0;
     try {
@@ -153,6 +157,7 @@ function withFallback(source: Setup["samples"], warnings: string[]): Setup["samp
     } catch (error) {
       if (!(error instanceof EdgewrightError && error.code === "DATA_EMPTY" && count === 0 && split !== undefined)) throw error;
     }
+    splits.heldOut = false;
     const warning = `There are too few samples for a ${split} split of their own: all of them are used, so nothing is held out.`;
     if (!warnings.includes(warning)) warnings.push(warning);
     yield* source(undefined, options);

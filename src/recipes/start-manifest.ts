@@ -51,6 +51,7 @@ export async function startManifest(
       calibration: 0,
       selection: 0,
       final: 0,
+      heldOut: true,
       seed: setup.seed,
     },
     budget,

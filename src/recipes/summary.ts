@@ -58,5 +58,6 @@ export function finalLines({ final, data }: Manifest): string[] {
     change ? changeText(change) : "",
     agreement ? `agreement with the original ${valueText(agreement)}` : "",
   ].filter((part) => part !== "");
-  return [`Final ${data.final} samples, unseen by any choice: ${parts.join(", ")}.`];
+  const which = data.heldOut ? "unseen by any choice" : "not held out";
+  return [`Final ${data.final} sample${data.final === 1 ? "" : "s"}, ${which}: ${parts.join(", ")}.`];
 }

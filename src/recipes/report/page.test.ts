@@ -35,6 +35,7 @@ const manifest: Manifest = {
     calibration: 1,
     selection: 2,
     final: 3,
+    heldOut: true,
     seed: 0,
   },
   budget: { maxDrop: 1, maxSizeBytes: null, maxLatencyMs: null, timeBudgetMs: null },

@@ -48,7 +48,7 @@ export function headline(manifest: Manifest): Markup {
     tile(
       manifest.data.metric,
       change ? changeText(change) : "no change",
-      `${manifest.final ? `on ${manifest.data.final} unseen samples` : "on the selection samples"}`,
+      `${manifest.final ? `on ${manifest.data.final} ${manifest.data.heldOut ? "unseen " : ""}samples` : "on the selection samples"}`,
     ),
     agreement ? tile("agreement", valueText(agreement), "same answer as the original") : "",
   ].filter((tile) => tile !== "")}</div>
