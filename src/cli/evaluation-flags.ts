@@ -47,7 +47,7 @@ export function addEvaluationFlags(command: Command): Command {
 }
 
 /** A preset's name, or JSON where it begins like an object. */
-export function preprocessOf(text: string): unknown {
+function preprocessOf(text: string): unknown {
   if (!text.trimStart().startsWith("{")) return text;
   try {
     return JSON.parse(text);

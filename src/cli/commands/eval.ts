@@ -1,61 +1,27 @@
 import { resolve } from "node:path";
 import { type EvalReport, evalReportSchema, evaluate } from "../../measure/evaluate.ts";
-import { folderOf, parseEvalConfig, readEvalConfig } from "../../measure/evaluate-config.ts";
-import { tasks } from "../../measure/task.ts";
 import { ortNode } from "../../runtime/ort-node.ts";
-import { EdgewrightError } from "../../util/errors.ts";
-import { type Command, InvalidArgumentError } from "../command-line.ts";
+import type { Command } from "../command-line.ts";
+import { addEvaluationFlags, type EvaluationFlags, integer, readEvaluation } from "../evaluation-flags.ts";
 import { formatMs, printJson, printLine, printNote, setExitCode, table, withProgress } from "../output.ts";
 
-interface Flags {
-  readonly data?: string;
-  readonly kind?: string;
-  readonly task?: string;
-  readonly preprocess?: string;
-  readonly metric?: string[];
-  readonly postprocess?: string[];
-  readonly plugin?: string[];
+interface Flags extends EvaluationFlags {
   readonly baseline?: string;
   readonly split?: string;
-  readonly limit?: number;
-  readonly seed?: number;
   readonly batch?: number;
-  readonly threads?: number;
-  readonly config?: string;
-  readonly check: boolean;
   readonly json?: boolean;
 }
 
-const integer = (text: string): number => {
-  const value = Number(text);
-  if (!Number.isInteger(value)) throw new InvalidArgumentError("It must be a whole number.");
-  return value;
-};
-const collect = (text: string, before: string[] = []): string[] => [...before, text];
-
 /** `edgewright eval`: accuracy of a model on data, every number with its interval. */
 export function configure(command: Command): void {
-  command
-    .description("Measure a model's accuracy on labelled data, or its closeness to another model without labels.")
-    .argument("[model]", "ONNX file; may come from --config instead")
-    .option("--data <path>", "folder or file with samples")
-    .option("--kind <kind>", "kind of data, where the path does not tell")
-    .option("--task <task>", `one of ${tasks.map(({ name }) => name).join(", ")}; default: what the labels say`)
-    .option(
-      "--preprocess <preset|json>",
-      "how samples become inputs: a preset's name or a JSON object; default: the best preset on a few samples",
-    )
-    .option("--metric <name>", "measure this instead of the task's metrics; may be repeated", collect)
-    .option("--postprocess <name>", "step between outputs and metrics; may be repeated", collect)
-    .option("--plugin <file>", "JavaScript module with metrics, post-processing or a run function; may be repeated", collect)
+  addEvaluationFlags(
+    command
+      .description("Measure a model's accuracy on labelled data, or its closeness to another model without labels.")
+      .argument("[model]", "ONNX file; may come from --config instead"),
+  )
     .option("--baseline <model>", "original model: adds the difference to it, agreement, KL and SQNR")
     .option("--split <name>", "only this part of the data: calibration, selection or final")
-    .option("--limit <n>", "at most this many samples", integer)
-    .option("--seed <n>", "seed of order and splits (default 0)", integer)
     .option("--batch <n>", "samples in one run, where the model allows it (default 1)", integer)
-    .option("--threads <n>", "threads of the runtime (default 1)", integer)
-    .option("--config <file>", "JSON file with all of this; flags win over it")
-    .option("--no-check", "do not try other preprocessing presets on a few samples")
     .option("--json", "print one JSON document")
     .addHelpText(
       "after",
@@ -68,49 +34,9 @@ Examples:
     .action(run);
 }
 
-/** A preset's name, or JSON where it begins like an object. */
-function preprocessOf(text: string): unknown {
-  if (!text.trimStart().startsWith("{")) return text;
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new EdgewrightError("OPTION_INVALID", `--preprocess is not valid JSON: ${(cause as Error).message}.`, { cause });
-  }
-}
-
-const defined = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-
-/** What the flags say, in the shape of a configuration; paths are the shell's, so they start here. */
-function fromFlags(model: string | undefined, flags: Flags): Record<string, unknown> {
-  const path = flags.data === undefined ? undefined : resolve(flags.data);
-  return defined({
-    model: model === undefined ? undefined : resolve(model),
-    data: path !== undefined && flags.kind !== undefined ? { path, kind: flags.kind } : path,
-    preprocess: flags.preprocess === undefined ? undefined : preprocessOf(flags.preprocess),
-    task: flags.task,
-    metrics: flags.metric,
-    postprocess: flags.postprocess,
-    plugins: flags.plugin?.map((file) => resolve(file)),
-    baseline: flags.baseline === undefined ? undefined : resolve(flags.baseline),
-    split: flags.split,
-    limit: flags.limit,
-    seed: flags.seed,
-    batch: flags.batch,
-    threads: flags.threads,
-    check: flags.check ? undefined : false,
-  });
-}
-
 async function run(model: string | undefined, flags: Flags): Promise<void> {
-  const file = flags.config === undefined ? {} : await readEvalConfig(flags.config);
-  const merged = { ...file, ...fromFlags(model, flags) };
-  if (!("model" in merged))
-    throw new EdgewrightError("MODEL_NOT_GIVEN", "There is no model to evaluate.", {
-      hint: "edgewright eval model.onnx --data folder",
-    });
-  const folder = flags.config === undefined ? process.cwd() : folderOf(flags.config);
-  const config = parseEvalConfig(merged, folder, flags.config);
+  const baseline = flags.baseline === undefined ? undefined : resolve(flags.baseline);
+  const config = await readEvaluation(model, flags, { baseline, split: flags.split, batch: flags.batch });
   const report = await withProgress("eval", (options) => evaluate(config, ortNode, options));
   if (report.expectations.some(({ met }) => !met)) setExitCode(2);
   if (flags.json) return printJson(evalReportSchema, report);
