@@ -40,7 +40,7 @@ const all = ["mobilenetv2", "squeezenet", "proxyless", "resnet20", "resnet8", "v
 const names = args.length > 0 ? args : all;
 /** Calibration samples: 100, or a quarter of small data sets. */
 const calibrationOf = (length: number): number => Math.min(100, Math.floor(length / 4));
-const evaluationLimit = 1000;
+const evaluationLimit = 1900;
 
 async function* from(samples: readonly PreparedSample[]): AsyncGenerator<PreparedSample> {
   yield* samples;
