@@ -41,4 +41,15 @@ describe("fusedActivationMemory", () => {
     // the Relu's float, its Relu and the quantized copy of 200 bytes
     expect(fusedActivationMemory(model, { x: [2, 100] }).peakBytes).toBe(1800);
   });
+
+  it("keeps a dynamic quantization whose scale is read", () => {
+    const graph = new Graph();
+    const x = graph.addInput("x", { dtype: "float32", shape: [1, 100] });
+    const a = graph.node("Relu", [x]).output;
+    const narrow = graph.node("DynamicQuantizeLinear", [a], { outputs: ["q", "s", "z"] });
+    const [q, s, z] = narrow.outputs as [Value, Value, Value];
+    const back = graph.node("DequantizeLinear", [q, s, z]).output;
+    graph.addOutput(graph.node("Mul", [back, s]).output);
+    expect(fusedActivationMemory(new Model({ graph })).peakBytes).toBeGreaterThan(0);
+  });
 });

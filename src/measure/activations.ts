@@ -16,6 +16,8 @@ function fusedNodes(model: Model, context: WorkContext): Fused[] {
   for (const node of model.graph.nodes) {
     const source = node.inputs[0];
     if (!source || node.output.isGraphOutput || !isConversion(context, node)) continue;
+    // a dynamic quantization also makes the scale that others compute with
+    if (node.outputs.slice(1).some((output) => output.uses.size > 0 || output.isGraphOutput)) continue;
     const from = context.shapes.info.get(source);
     if (from && isNarrow(from.dtype)) fused.push({ node, stored: from });
     else if (source.producer && storedOutput(context, source) !== source)
