@@ -1,6 +1,5 @@
 import { z } from "zod";
 import type { Dataset } from "../data/dataset.ts";
-import { openDataset } from "../data/open.ts";
 import { type PrepareOptions, prepareSamples } from "../data/prepare.ts";
 import type { PreprocessInput } from "../data/preprocess.ts";
 import type { PreparedSample } from "../ir/index.ts";
@@ -13,8 +12,8 @@ import { type AccuracyComparison, compareAccuracy } from "./accuracy-compare.ts"
 import type { Reference } from "./accuracy-reference.ts";
 import { thisDevice } from "./device.ts";
 import { type EvalConfig, toChoice } from "./evaluate-config.ts";
-import { loadPlugin } from "./evaluate-plugin.ts";
-import { chanceWarning, checkPreprocess, tryPresets } from "./evaluate-preprocess.ts";
+import { chanceWarning } from "./evaluate-preprocess.ts";
+import { loadPlugins, openData, preprocessFor, taskFor } from "./evaluate-setup.ts";
 import { measurementSchema } from "./measurement.ts";
 import { type EvaluationPlugin, findTask, guessTask, type ResolvedTask, resolveTask, type TaskDef } from "./task.ts";
 
@@ -76,9 +75,7 @@ interface Setting {
 /** Evaluates a model as a configuration says (paths absolute already: `parseEvalConfig`). */
 export async function evaluate(config: EvalConfig, executor: Executor, options: RunOptions = {}): Promise<EvalReport> {
   const started = performance.now();
-  const plugins: EvaluationPlugin[] = [];
-  for (const plugin of config.plugins)
-    plugins.push(typeof plugin === "string" ? await loadPlugin(plugin) : await loadPlugin(plugin.path, plugin.options));
+  const plugins = await loadPlugins(config);
   const model = await openSubject(config.model, executor, config);
   try {
     const dataset = await openData(config, plugins);
@@ -94,16 +91,6 @@ export async function evaluate(config: EvalConfig, executor: Executor, options: 
 async function openSubject(path: string, executor: Executor, { threads }: EvalConfig): Promise<Subject> {
   const digest = await fileDigest(path);
   return { path, digest, session: await executor.load(path, { threads: threads ?? 1 }) };
-}
-
-async function openData({ data }: EvalConfig, plugins: readonly EvaluationPlugin[]): Promise<Dataset | undefined> {
-  if (plugins.some(({ samples }) => samples)) return undefined;
-  if (data === undefined)
-    throw new EdgewrightError("DATA_NOT_GIVEN", "There are no data to evaluate on.", {
-      hint: "Name them with --data, or in the configuration.",
-    });
-  if (typeof data === "string") return openDataset(data);
-  return openDataset(data.path, { ...data.options, ...(data.kind === undefined ? {} : { kind: data.kind }) });
 }
 
 /** Model inputs as data preparation sees them: a plug-in that drives the session itself may ask for others. */
@@ -127,7 +114,7 @@ async function* limited<T>(source: AsyncIterable<T>, limit = Number.POSITIVE_INF
 
 async function evaluateIn(setting: Setting, model: Subject, options: RunOptions): Promise<Omit<EvalReport, "seconds">> {
   const { config, dataset } = setting;
-  const task = await taskFor(setting);
+  const task = await taskFor(config, dataset, setting.plugins);
   const resolved = resolveTask(task, {
     metrics: config.metrics?.map(toChoice),
     postprocess: config.postprocess?.map(toChoice),
@@ -141,7 +128,7 @@ async function evaluateIn(setting: Setting, model: Subject, options: RunOptions)
         hint: "Name the original model with --baseline.",
       },
     );
-  const choice = await preprocessFor(setting, model, task, resolved, options);
+  const choice = await preprocessFor(setting, model.session, { task, resolved }, options);
   const before = config.baseline ? await baselineRun(setting, config.baseline, resolved, choice.preprocess, options) : undefined;
   const result = await sweep(setting, model, resolved, choice.preprocess, options, before?.result.reference);
   const chance = chanceWarning(result, result.classes);
@@ -157,55 +144,6 @@ async function evaluateIn(setting: Setting, model: Subject, options: RunOptions)
     expectations: config.expect.map((expected) => expectation(expected, result)),
     warnings: [...choice.warnings, ...(chance ? [chance] : []), ...result.warnings],
   };
-}
-
-async function taskFor({ config, dataset, plugins }: Setting): Promise<TaskDef> {
-  if (config.task) return findTask(config.task);
-  if (dataset)
-    return guessTask(
-      dataset.label,
-      dataset.features.some(({ kind }) => kind === "text" || kind === "tokens"),
-    );
-  const own = plugins.find(({ samples }) => samples)?.samples;
-  if (own) for await (const sample of own()) return guessTask(sample.target?.kind);
-  return guessTask(undefined);
-}
-
-interface ChosenPreprocess {
-  readonly preprocess: string | PreprocessInput;
-  readonly warnings: readonly string[];
-}
-
-async function preprocessFor(
-  setting: Setting,
-  model: Subject,
-  task: TaskDef,
-  resolved: ResolvedTask,
-  options: RunOptions,
-): Promise<ChosenPreprocess> {
-  const { config, dataset, prepare } = setting;
-  const given = config.preprocess as string | PreprocessInput | undefined;
-  if (!dataset) return { preprocess: given ?? {}, warnings: [] };
-  const search = { dataset, session: model.session, task: resolved, prepare, first: task.preprocess };
-  // presets are only told apart by labels, and a plug-in's own inputs are not theirs to fill
-  const comparable = resolved.metrics.length > 0 && !resolved.run;
-  if (given !== undefined) {
-    const check = config.check && comparable ? await checkPreprocess(search, given, options) : undefined;
-    return { preprocess: given, warnings: check?.warnings ?? [] };
-  }
-  const [best, next] = await tryPresets(search, options);
-  if (!best)
-    throw new EdgewrightError("PREPROCESS_NEEDED", "No preprocessing preset fits these data and this model.", {
-      hint: "Say with --preprocess (or in the configuration) how samples become inputs; docs/data.md shows how.",
-    });
-  const score = (trial: typeof best): string =>
-    `${trial.result.scores[0]?.value.toFixed(1)} ${trial.result.scores[0]?.unit}`.trim();
-  const against = next ? `, next "${next.preset}" with ${score(next)}` : "";
-  const how =
-    best.result.scores.length > 0
-      ? `it scores best on ${best.result.n} samples (${score(best)}${against})`
-      : "it fits the model's input";
-  return { preprocess: best.preset, warnings: [`No preprocessing was given; "${best.preset}" was taken because ${how}.`] };
 }
 
 const sweep = (

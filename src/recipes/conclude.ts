@@ -25,7 +25,7 @@ export async function conclude(run: OptimizeRun, { simplified, cost, baseline }:
   const feeds = baseline.feeds[0] as Baseline["feeds"][number];
   const profile = await profileOf(run, feeds);
   manifest.layers = layersOf(simplified.graph, cost, profile);
-  manifest.energy = await energyOf(run, { baseline, chosen, chosenPath, cost });
+  manifest.energy = await energyOf(run, { baseline, chosen, chosenPath });
   manifest.memory = await memoryOf(run, chosen, chosenPath, feeds);
   await publishPareto(run);
   manifest.status = "done";

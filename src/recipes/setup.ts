@@ -1,16 +1,14 @@
 import { SampleCache } from "../data/cache.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { ModelInput } from "../data/features/define.ts";
-import { openDataset } from "../data/open.ts";
 import { type PrepareOptions, prepareSamples } from "../data/prepare.ts";
 import { type PreprocessInput, resolvePreprocess } from "../data/preprocess.ts";
 import { type Split, type SplitFractions, splitOf } from "../data/split.ts";
 import type { Model, PreparedSample } from "../ir/index.ts";
 import { type Device, thisDevice } from "../measure/device.ts";
 import { type EvalConfig, toChoice } from "../measure/evaluate-config.ts";
-import { loadPlugin } from "../measure/evaluate-plugin.ts";
-import { checkPreprocess, tryPresets } from "../measure/evaluate-preprocess.ts";
-import { type EvaluationPlugin, findTask, guessTask, type ResolvedTask, resolveTask } from "../measure/task.ts";
+import { type ChosenPreprocess, loadPlugins, openData, preprocessFor, taskFor } from "../measure/evaluate-setup.ts";
+import { type EvaluationPlugin, type ResolvedTask, resolveTask, type TaskDef } from "../measure/task.ts";
 import type { Executor } from "../runtime/executor.ts";
 import { loadExecutor } from "../runtime/executors.ts";
 import { fileDigest, loadModel } from "../runtime/model-file.ts";
@@ -62,19 +60,22 @@ export async function openSetup(
   { evaluation, target: targetName = "here" }: SetupRequest,
   options: RunOptions = {},
 ): Promise<Setup> {
-  const plugins: EvaluationPlugin[] = [];
-  for (const plugin of evaluation.plugins)
-    plugins.push(typeof plugin === "string" ? await loadPlugin(plugin) : await loadPlugin(plugin.path, plugin.options));
+  const plugins = await loadPlugins(evaluation);
   const modelPath = evaluation.model;
   const model = await loadModel(modelPath, options);
   const device = thisDevice();
   const machine = { arch: device.arch, instructionSets: device.instructionSets ?? [] };
   const target = findTarget(targetName, machine);
   const executor = await loadExecutor(target.executor);
-  const dataset = plugins.some(({ samples }) => samples) ? undefined : await openData(evaluation.data);
-  const task = taskOf(evaluation, plugins, dataset);
+  const dataset = await openData(evaluation, plugins);
+  const task = await taskFor(evaluation, dataset, plugins);
+  const resolved = resolveTask(task, {
+    metrics: evaluation.metrics?.map(toChoice),
+    postprocess: evaluation.postprocess?.map(toChoice),
+    plugins,
+  });
   const inputs = plugins.find((plugin) => plugin.inputs)?.inputs ?? modelInputs(model);
-  const { preprocess, warnings: remarks } = await choosePreprocess({ evaluation, dataset, task, executor }, options);
+  const { preprocess, warnings: remarks } = await choosePreprocess({ evaluation, dataset, task, resolved, executor }, options);
   const warnings = [...remarks];
   const splits = { heldOut: true };
   return {
@@ -83,7 +84,7 @@ export async function openSetup(
     model,
     dataset,
     preprocess,
-    task,
+    task: resolved,
     target,
     executor,
     device,
@@ -95,25 +96,6 @@ export async function openSetup(
     seed: evaluation.seed,
     samples: withFallback(sampleSource(evaluation, dataset, preprocess, inputs, plugins), warnings, splits),
   };
-}
-
-async function openData(data: EvalConfig["data"]): Promise<Dataset> {
-  if (data === undefined)
-    throw new EdgewrightError("DATA_NOT_GIVEN", "There are no data to calibrate and measure on.", {
-      hint: "Name them with --data.",
-    });
-  if (typeof data === "string") return openDataset(data);
-  return openDataset(data.path, { ...data.options, ...(data.kind === undefined ? {} : { kind: data.kind }) });
-}
-
-function taskOf(evaluation: EvalConfig, plugins: readonly EvaluationPlugin[], dataset: Dataset | undefined): ResolvedTask {
-  const text = dataset?.features.some(({ kind }) => kind === "text" || kind === "tokens") ?? false;
-  const task = evaluation.task ? findTask(evaluation.task) : guessTask(dataset?.label, text);
-  return resolveTask(task, {
-    metrics: evaluation.metrics?.map(toChoice),
-    postprocess: evaluation.postprocess?.map(toChoice),
-    plugins,
-  });
 }
 
 /** A fresh sweep each call, in the same order; decoded samples are shared between sweeps. */
@@ -167,32 +149,23 @@ function withFallback(source: Setup["samples"], warnings: string[], splits: Setu
 interface PreprocessContext {
   readonly evaluation: EvalConfig;
   readonly dataset: Dataset | undefined;
-  readonly task: ResolvedTask;
+  readonly task: TaskDef;
+  readonly resolved: ResolvedTask;
   readonly executor: Executor;
 }
 
-/** What was given, checked against the presets; else the preset that scores best on a few samples. */
+/** As `edgewright eval` decides it; the model is loaded only where presets have to be tried. */
 async function choosePreprocess(
-  { evaluation, dataset, task, executor }: PreprocessContext,
+  { evaluation, dataset, task, resolved, executor }: PreprocessContext,
   options: RunOptions,
-): Promise<{ preprocess: string | PreprocessInput; warnings: readonly string[] }> {
+): Promise<ChosenPreprocess> {
   const given = evaluation.preprocess as string | PreprocessInput | undefined;
   if (given !== undefined) resolvePreprocess(given);
-  if (!dataset) return { preprocess: given ?? {}, warnings: [] };
-  const comparable = task.metrics.length > 0 && !task.run;
-  if (given !== undefined && !(evaluation.check && comparable)) return { preprocess: given, warnings: [] };
+  if (!dataset || (given !== undefined && !evaluation.check)) return { preprocess: given ?? {}, warnings: [] };
   const session = await executor.load(evaluation.model, { threads: evaluation.threads ?? 1 });
   try {
-    const first = evaluation.task ? findTask(evaluation.task).preprocess : undefined;
-    const search = { dataset, session, task, first, prepare: { seed: evaluation.seed, limit: evaluation.limit } };
-    if (given !== undefined) return { preprocess: given, warnings: (await checkPreprocess(search, given, options)).warnings };
-    const [best] = await tryPresets(search, options);
-    if (!best)
-      throw new EdgewrightError("PREPROCESS_NEEDED", "No preprocessing preset fits these data and this model.", {
-        hint: "Say with --preprocess (or in the configuration) how samples become inputs; docs/data.md shows how.",
-      });
-    const why = best.result.scores.length > 0 ? `it scores best on ${best.result.n} samples` : "it fits the model's input";
-    return { preprocess: best.preset, warnings: [`No preprocessing was given; "${best.preset}" was taken because ${why}.`] };
+    const prepare = { seed: evaluation.seed, limit: evaluation.limit };
+    return await preprocessFor({ config: evaluation, dataset, prepare }, session, { task, resolved }, options);
   } finally {
     await session.release();
   }
