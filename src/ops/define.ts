@@ -1,5 +1,6 @@
-import type { Attribute, DataType, Dim, Graph, Tensor, TensorType } from "../ir/index.ts";
+import type { Attribute, DataType, Dim, Graph, Tensor, TensorType, Value } from "../ir/index.ts";
 import type { AttributeSpecs, AttributeValues } from "./attributes.ts";
+import type { GraphBuilder } from "./builder.ts";
 
 /** What is known of a tensor while shapes are inferred. */
 export interface TensorInfo extends TensorType {
@@ -108,13 +109,51 @@ export interface ChannelCall {
  */
 export type ChannelFacet = "barrier" | "elementwise" | ((call: ChannelCall) => readonly ChannelLink[]);
 
-/** Builds the gradient as ONNX nodes; typed by the training engine's builder. Returns the gradient of each differentiable input. */
-export type GradientFacet<P extends string = string> = (call: {
-  // biome-ignore lint/suspicious/noExplicitAny: the builder belongs to the training engine, a layer above
-  readonly b: any;
-  // biome-ignore lint/suspicious/noExplicitAny: values are the builder's
-  readonly [port: string]: any;
-}) => { readonly [K in P]?: unknown };
+/** What a gradient rule is given. Shapes are static here: `b.shape(value)` always answers. */
+export interface GradientCall<
+  I extends readonly string[] = readonly string[],
+  O extends readonly string[] = readonly string[],
+  A extends AttributeSpecs = AttributeSpecs,
+> {
+  /** Appends standard ONNX nodes to the graph. */
+  readonly b: GraphBuilder;
+  readonly inputs: Named<I, Value>;
+  readonly outputs: Named<O, Value>;
+  /** dLoss/dOutput; undefined where the loss does not depend on that output. At least one is there. */
+  readonly grads: { readonly [K in O[number] as Plain<K>]: Value | undefined };
+  readonly attributes: AttributeValues<A>;
+  /** Whether an input's gradient is needed (a port that is left out is not); for a variadic port, its member `index`. */
+  readonly wants: (port: PortName<I>, index?: number) => boolean;
+}
+/** dLoss/dInput of each wanted input, of exactly that input's shape; a port left out has gradient zero. */
+export type GradientRule<I extends readonly string[], O extends readonly string[], A extends AttributeSpecs> = (
+  call: GradientCall<I, O, A>,
+) => { readonly [K in PortName<I>]?: Value | undefined | readonly (Value | undefined)[] };
+
+/** What an expansion is given: it computes the node's outputs anew from ops that have gradients. */
+export interface ExpandCall<
+  I extends readonly string[] = readonly string[],
+  O extends readonly string[] = readonly string[],
+  A extends AttributeSpecs = AttributeSpecs,
+> {
+  readonly b: GraphBuilder;
+  readonly inputs: Named<I, Value>;
+  readonly attributes: AttributeValues<A>;
+  readonly wants: (output: PortName<O>) => boolean;
+}
+export type Expansion<I extends readonly string[], O extends readonly string[], A extends AttributeSpecs> = (
+  call: ExpandCall<I, O, A>,
+) => { readonly [K in PortName<O>]?: Value | undefined };
+
+/**
+ * How the op is differentiated. "none": its outputs do not depend on its inputs smoothly anywhere (comparisons, rounding, indices), the
+ * gradient is zero. A rule builds the gradient nodes. An expansion replaces the node by equal ones that have rules, before training.
+ */
+export type GradientFacet<
+  I extends readonly string[] = readonly string[],
+  O extends readonly string[] = readonly string[],
+  A extends AttributeSpecs = AttributeSpecs,
+> = "none" | GradientRule<I, O, A> | { readonly expand: Expansion<I, O, A> };
 
 export interface OpSpec<I extends readonly string[], O extends readonly string[], A extends AttributeSpecs> {
   readonly type: string;
@@ -135,7 +174,9 @@ export interface OpSpec<I extends readonly string[], O extends readonly string[]
   readonly iterations?: (inputs: Named<I, TensorInfo>, attributes: AttributeValues<A>) => number | undefined;
   readonly channels: ChannelFacet;
   readonly quantization?: QuantizationFacet<PortName<I>>;
-  readonly gradient?: GradientFacet<PortName<I>>;
+  readonly gradient?: GradientFacet<I, O, A>;
+  /** Inputs that usually hold learned values (weights, biases, scales) when they are constants: what training changes by default. */
+  readonly learned?: readonly PortName<I>[];
 }
 
 /** An op record with its port types erased: what shared code asks. */
@@ -162,6 +203,7 @@ export interface OpDef {
   readonly channels: ChannelFacet;
   readonly quantization: QuantizationFacet | undefined;
   readonly gradient: GradientFacet | undefined;
+  readonly learned: readonly string[];
 }
 
 export function defineOp<
@@ -178,6 +220,7 @@ export function defineOp<
     iterations: undefined,
     quantization: undefined,
     gradient: undefined,
+    learned: [],
   };
   return { ...defaults, ...(spec as unknown as Partial<OpDef> & Omit<OpDef, keyof typeof defaults>) };
 }

@@ -1,7 +1,7 @@
-import { type DataType, numel } from "../ir/index.ts";
+import { type DataType, numel, type Value } from "../ir/index.ts";
 import { type AttributeSpecs, attr } from "./attributes.ts";
 import { calibrated, elementwise, type OpDef, type QuantizationFacet, type StaticInfo, sameScale } from "./define.ts";
-import { definePositional } from "./define-positional.ts";
+import { definePositional, type PositionalGradient } from "./define-positional.ts";
 import { combineElements, type ElementRule, elementRules, mapElements, unaryElementRules } from "./elements.ts";
 import { broadcastOf } from "./type-rules.ts";
 
@@ -18,6 +18,7 @@ export interface ElementwiseOptions {
   readonly quantization?: (port: string) => QuantizationFacet;
   /** Attribute that, when set, gives the op another meaning than its rule on known elements. */
   readonly otherRule?: string;
+  readonly gradient?: "none" | PositionalGradient<AttributeSpecs>;
 }
 
 const perElement = (flops: number) => (_: unknown, outputs: readonly (StaticInfo | undefined)[]) => ({
@@ -44,6 +45,7 @@ export function unary(type: string, since: number, ports: string, options: Eleme
     cost: perElement(options.flops ?? 1),
     channels: elementwise,
     quantization: options.quantization?.(from),
+    gradient: options.gradient,
   });
 }
 
@@ -116,13 +118,17 @@ function broadcasting(type: string, since: number, inputs: readonly string[], to
     },
     channels: elementwise,
     quantization: options.quantization?.((inputs[0] ?? "").replace("...", "")),
+    gradient: options.gradient,
   });
 }
 
 const selects = (port: string): QuantizationFacet => sameScale(port);
 
 export const arithmeticOps = [
-  binary("Add", 14, "A B C", { quantization: free }),
+  binary("Add", 14, "A B C", {
+    quantization: free,
+    gradient: ({ b, x, dy, wants }) => x.map((input, i) => (wants(i) ? b.sumTo(dy, b.shape(input as Value)) : undefined)),
+  }),
   binary("Sub", 14, "A B C", { quantization: free }),
   binary("Mul", 14, "A B C", { quantization: free }),
   binary("Div", 14, "A B C", { quantization: free }),

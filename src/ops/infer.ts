@@ -216,7 +216,7 @@ function hasRequired(
   return known;
 }
 
-function positional(
+export function positional(
   ports: readonly string[],
   named: Readonly<Record<string, unknown>>,
   count: number,

@@ -57,6 +57,7 @@ export const matMul = defineOp({
     weight: { input: "B", channelAxis: (_, rank) => rank - 1 },
     output: "calibrated",
   },
+  learned: ["B"],
 });
 
 /** A' [M, K] · B' [K, N] → [M, N], where ' transposes on demand. */
