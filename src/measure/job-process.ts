@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
+import { loaderFor } from "../runtime/source-loader.ts";
 import { EdgewrightError } from "../util/errors.ts";
 
 export interface JobProcessOptions {
@@ -18,10 +18,6 @@ export interface JobFailure {
   readonly hint?: string | undefined;
 }
 export type JobReply<T> = { readonly result: T } | { readonly failure: JobFailure };
-
-/** TypeScript sources need a loader when they run as they are (tests); the built worker is plain JavaScript. */
-const loaderFor = (worker: URL): string[] =>
-  worker.pathname.endsWith(".ts") ? ["--import", pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href] : [];
 
 function replyOf<T>(child: ChildProcess, job: unknown, options: JobProcessOptions): Promise<JobReply<T>> {
   let stderr = "";

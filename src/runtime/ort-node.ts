@@ -11,6 +11,7 @@ function sessionOptions(options: SessionOptions): ort.InferenceSession.SessionOp
     intraOpNumThreads: options.threads ?? 1,
     interOpNumThreads: 1,
     graphOptimizationLevel: options.optimization ?? "all",
+    enableMemPattern: options.memoryPattern ?? true,
     logSeverityLevel: 3,
     ...(options.profilePrefix ? { enableProfiling: true, profileFilePrefix: options.profilePrefix } : {}),
     ...(options.config ? { extra: { session: unprefixed(options.config) } } : {}),
@@ -48,20 +49,30 @@ function wrap(session: ort.InferenceSession): Session {
   return {
     inputs: (session.inputMetadata as readonly OrtValueMetadata[]).map((m) => ({ name: m.name, type: metadataType(m) })),
     outputNames: session.outputNames,
-    async run(feeds, outputs) {
+    writesInto: true,
+    async run(feeds, outputs, into = {}) {
       const ortFeeds: Record<string, ort.Tensor> = {};
       for (const [name, tensor] of Object.entries(feeds)) ortFeeds[name] = toNative(tensor);
-      const results = await runSession(session, ortFeeds, outputs);
-      return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor as unknown as OrtTensor)]));
+      const fetches: Record<string, ort.Tensor | null> = {};
+      for (const name of outputs ?? session.outputNames) fetches[name] = into[name] ? toNative(into[name]) : null;
+      const results = await runSession(session, ortFeeds, fetches);
+      // the binding wraps what it wrote into given memory in a copy: the given tensor is what counts
+      return Object.fromEntries(
+        Object.entries(results).map(([name, tensor]) => [name, into[name] ?? fromOrt(tensor as unknown as OrtTensor)]),
+      );
     },
     endProfiling: () => (session as unknown as { endProfiling(): string }).endProfiling(),
     release: () => session.release(),
   };
 }
 
-async function runSession(session: ort.InferenceSession, feeds: Record<string, ort.Tensor>, outputs?: readonly string[]) {
+async function runSession(
+  session: ort.InferenceSession,
+  feeds: Record<string, ort.Tensor>,
+  fetches: Record<string, ort.Tensor | null>,
+) {
   try {
-    return outputs ? await session.run(feeds, outputs as string[]) : await session.run(feeds);
+    return await session.run(feeds, fetches);
   } catch (cause) {
     throw new EdgewrightError("ORT_RUN", `onnxruntime-node failed while running the model: ${firstLine(cause)}`, { cause });
   }

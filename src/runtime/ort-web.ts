@@ -39,6 +39,7 @@ function sessionOptions(options: SessionOptions): ort.InferenceSession.SessionOp
   return {
     executionProviders: ["wasm"],
     graphOptimizationLevel: options.optimization ?? "all",
+    enableMemPattern: options.memoryPattern ?? true,
     logSeverityLevel: 3,
     ...(options.config ? { extra: { session: unprefixed(options.config) } } : {}),
     ...(options.externalData ? { externalData: options.externalData } : {}),
