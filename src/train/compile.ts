@@ -67,6 +67,8 @@ export interface CompiledTraining {
   readonly gradient: () => TrainingProgram;
   /** The optimizer alone, from the state "gradients", which it sets to zero. */
   readonly update: () => TrainingProgram;
+  /** Forward and losses as in a step, without any gradient: moves the running statistics only (to estimate them anew). */
+  readonly forward: () => TrainingProgram;
   /** Forward and losses with the present weights and stored statistics, no state changes. */
   readonly evaluate: () => TrainingProgram;
   readonly parameters: readonly Slot[];
@@ -300,10 +302,12 @@ function compileUpdate(model: Model, options: CompileOptions): TrainingProgram {
   return finish(forward, allStates, [...written, "gradients"]);
 }
 
-function compileEvaluate(model: Model, options: CompileOptions): TrainingProgram {
-  const forward = buildForward(model, options, "evaluate");
+function compileForward(model: Model, options: CompileOptions, mode: TrainingMode): TrainingProgram {
+  const forward = buildForward(model, options, mode);
   const { training, parameters, statistics } = forward;
+  if (mode === "train") releaseOutputs(forward);
   giveLosses(forward);
+  const written = mode === "train" ? giveStatistics(forward) : [];
   flattenInputs(
     training,
     "parameters",
@@ -315,7 +319,7 @@ function compileEvaluate(model: Model, options: CompileOptions): TrainingProgram
       "statistics",
       statistics.map(({ value }) => value),
     );
-  return finish(forward, allStates, []);
+  return finish(forward, allStates, written);
 }
 
 /**
@@ -332,7 +336,8 @@ export function compileTraining(model: Model, options: CompileOptions): Compiled
     step,
     gradient: () => compileGradient(model, options),
     update: () => compileUpdate(model, options),
-    evaluate: () => compileEvaluate(model, options),
+    forward: () => compileForward(model, options, "train"),
+    evaluate: () => compileForward(model, options, "evaluate"),
     parameters,
     statistics,
     initialStates: () => {
