@@ -3,9 +3,12 @@ import { encodeOnnx } from "../formats/onnx/index.ts";
 import { parseModel, type Tensor, tensorOf, toFloat32, verify } from "../ir/index.ts";
 import { ortNode } from "../runtime/ort-node.ts";
 import { seededRandom } from "../util/random.ts";
-import { type CompiledTraining, type CompileOptions, compileTraining, exportTrained, type TrainingProgram } from "./compile.ts";
+import { type CompiledTraining, compileTraining } from "./compile.ts";
+import { exportTrained } from "./export.ts";
+import type { CompileOptions } from "./forward.ts";
 import { lossSchema } from "./losses.ts";
 import { type Optimizer, optimizerSchema, stepScalars } from "./optimizers.ts";
+import type { TrainingProgram } from "./program.ts";
 
 const model = parseModel(`
 <ir_version: 10, opset_import: ["" : 21]>
