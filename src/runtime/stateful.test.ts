@@ -154,3 +154,24 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("a stateful runtime,
     await own.close();
   });
 });
+
+it("holds two tensors for a state, however many runs there were", async () => {
+  const floats = 1_000_000;
+  const halve: StatefulProgram = {
+    bytes: bytesOf(`halve (float[${floats}] w) => (float[${floats}] next) <float half = {0.5}> { next = Mul (w, half) }`),
+    stateInputs: { w: "w" },
+    stateOutputs: { next: "w" },
+  };
+  const runtime = localRuntime(ortNode);
+  const program = await runtime.load(halve);
+  const before = process.memoryUsage().arrayBuffers;
+  await runtime.write({ w: float32Tensor([floats], new Float32Array(floats)) });
+  const held: number[] = [];
+  for (let i = 0; i < 30; i++) {
+    await program.run({});
+    held.push((process.memoryUsage().arrayBuffers - before) / (4 * floats));
+  }
+  // the written tensor may not have been collected yet, nor a copy of it
+  expect(Math.max(...held)).toBeLessThan(4.5);
+  await runtime.close();
+});
