@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { Value } from "../ir/index.ts";
 import type { GraphBuilder } from "../ops/builder.ts";
-import { recordOf } from "../ops/infer-node.ts";
 import { lookupOp } from "../ops/registry.ts";
 import { softmax } from "../ops/softmax.ts";
 import type { TrainingGraph } from "./training-graph.ts";
@@ -42,14 +41,17 @@ export const lossWeightName = ({ name, target, output }: Loss): string => `weigh
 
 const sigmoid = lookupOp({ domain: "", opType: "Sigmoid" }, new Map([["", 21]]));
 
-/** What a probability is made from, where the model ends in its own softmax or sigmoid: losses on logits are exact and stable. */
-function logitsOf({ b }: TrainingGraph, output: Value): Value {
+/**
+ * What a probability is made from, where the model ends in its own softmax or sigmoid (behind ops that only move elements): losses on
+ * logits are exact and stable. Any other value comes back as it is.
+ */
+export function logitsOf(output: Value, opsets: ReadonlyMap<string, number>): Value {
   let value = output;
   for (let hops = 0; hops < 2 && value.producer; hops++) {
-    const record = recordOf(value.producer, b.opsets);
+    const record = lookupOp(value.producer, opsets);
     if (record === softmax || record === sigmoid) return value.producer.inputs[0] as Value;
-    if (value.producer.inputs.length !== 1 || !record.quantization || typeof record.quantization.output !== "object") break;
-    if (!("sameAs" in record.quantization.output)) break;
+    const range = record?.quantization?.output;
+    if (value.producer.inputs.length !== 1 || typeof range !== "object" || !("sameAs" in range)) break;
     value = value.producer.inputs[0] as Value;
   }
   return output;
@@ -81,14 +83,14 @@ const dense = (training: TrainingGraph, name: string, output: Value): Value =>
 
 const builders: { readonly [N in Loss["name"]]: Builder<N> } = {
   "softmax-cross-entropy": (training, loss, output) => {
-    const logits = logitsOf(training, output);
+    const logits = logitsOf(output, training.b.opsets);
     const target = smoothed(training.b, dense(training, loss.target, logits), loss.labelSmoothing, loss.axis);
     return crossEntropy(training.b, logits, target, loss.axis);
   },
   /** Targets are token ids [batch, time] with weights "<target>_weight" [batch, time]: zero for padding. */
   "sequence-cross-entropy": (training, loss, output) => {
     const { b } = training;
-    const logits = logitsOf(training, output);
+    const logits = logitsOf(output, training.b.opsets);
     const [batch, time, classes] = b.shape(logits) as [number, number, number];
     const ids = training.dataInput(loss.target, "int64", [batch, time]);
     const weight = training.dataInput(`${loss.target}_weight`, "float32", [batch, time]);
@@ -100,7 +102,7 @@ const builders: { readonly [N in Loss["name"]]: Builder<N> } = {
   /** max(z, 0) − z·t + log(1 + e^−|z|): never overflows. */
   "binary-cross-entropy": (training, loss, output) => {
     const { b } = training;
-    const logits = logitsOf(training, output);
+    const logits = logitsOf(output, training.b.opsets);
     const target = dense(training, loss.target, logits);
     const zero = b.op("Relu", [logits]);
     const tail = b.op("Softplus", [b.neg(b.abs(logits))]);
@@ -113,7 +115,7 @@ const builders: { readonly [N in Loss["name"]]: Builder<N> } = {
   /** −Σ t·(1 − p)^γ·log p (Lin et al., "Focal Loss for Dense Object Detection", 2017), softmax form. */
   focal: (training, loss, output) => {
     const { b } = training;
-    const logits = logitsOf(training, output);
+    const logits = logitsOf(output, training.b.opsets);
     const target = dense(training, loss.target, logits);
     const logProbabilities = b.op("LogSoftmax", [logits], { axis: loss.axis });
     const miss = b.op("Max", [b.sub(1, b.exp(logProbabilities)), b.scalar(1e-7)]);
@@ -136,7 +138,7 @@ const builders: { readonly [N in Loss["name"]]: Builder<N> } = {
   /** T²·KL(softmax(t/T) ‖ softmax(z/T)) per sample (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). */
   distillation: (training, loss, output) => {
     const { b } = training;
-    const logits = logitsOf(training, output);
+    const logits = logitsOf(output, training.b.opsets);
     const { temperature, axis: at } = loss;
     const teacher = b.mul(dense(training, loss.target, logits), 1 / temperature);
     const student = b.op("LogSoftmax", [b.mul(logits, 1 / temperature)], { axis: at });
