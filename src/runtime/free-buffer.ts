@@ -8,8 +8,8 @@ function openNowhere(): MessagePort {
 }
 
 /**
- * Gives a buffer's memory back now. The garbage collector knows the size of native buffers only roughly and lets a hundred megabytes of
- * them pile up. The buffer and all views on it are empty afterwards.
+ * Gives a buffer's memory back when the event loop next turns; the garbage collector would let a hundred megabytes pile up first. The
+ * buffer and all views on it are empty afterwards. Not for loops that never leave the microtasks, such as runs of onnxruntime-web.
  */
 export function freeBuffer(buffer: ArrayBuffer): void {
   nowhere ??= openNowhere();
