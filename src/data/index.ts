@@ -13,3 +13,4 @@ export * from "./preprocess.ts";
 export { type Preset, presets } from "./presets.ts";
 export { inverseShortTimeFourier, powerOf, shortTimeFourier } from "./spectrum.ts";
 export * from "./split.ts";
+export * from "./train/index.ts";

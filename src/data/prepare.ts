@@ -3,6 +3,7 @@ import { EdgewrightError, fail } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
 import { bindInputs } from "./bind.ts";
 import { SampleCache } from "./cache.ts";
+import { isSkippable } from "./corrupt.ts";
 import type { Dataset } from "./dataset.ts";
 import type { RawSample } from "./define.ts";
 import type { Convert, ModelInput } from "./features/define.ts";
@@ -83,7 +84,8 @@ export async function createPreparer(
   };
 }
 
-function plainTarget(sample: RawSample): Target | undefined {
+/** The label as it is stored, where no feature decides it. */
+export function plainTarget(sample: RawSample): Target | undefined {
   const { label } = sample;
   return label?.kind === "class" || label?.kind === "tensor" || label?.kind === "tokens" ? label : undefined;
 }
@@ -106,8 +108,6 @@ function checkClass(target: Target | undefined, classCount: number | undefined, 
 
 /** What one position gave: a sample, or nothing because another split owns it, the filter refused it, or it is corrupt. */
 type Prepared = PreparedSample | "other" | EdgewrightError;
-
-const corruptCodes = new Set(["DATA_IMAGE", "DATA_AUDIO", "DATA_NOT_FINITE", "DATA_CORRUPT"]);
 
 /**
  * Streams prepared samples. Order, split and limit depend on names, contents and the seed alone; memory holds `ahead` samples beside
@@ -158,7 +158,7 @@ async function prepareAt(dataset: Dataset, preparer: Preparer, index: number, op
     cache?.keep(index, sample);
     return sample;
   } catch (error) {
-    if (error instanceof EdgewrightError && dataset.onCorrupt === "skip" && corruptCodes.has(error.code)) return error;
+    if (isSkippable(error, dataset)) return error;
     throw error;
   }
 }

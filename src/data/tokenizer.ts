@@ -23,3 +23,18 @@ export function tokenizerFromJson(json: string, path: string): (text: string) =>
     });
   }
 }
+
+/** The added tokens that a tokenizer.json marks as special, without the one for unknown words, and that one. */
+export function specialTokens(json: string): { readonly special: readonly number[]; readonly unknown: number | undefined } {
+  const { added_tokens: added = [], model } = JSON.parse(json) as {
+    readonly added_tokens?: readonly { readonly id: number; readonly content: string; readonly special?: boolean }[];
+    readonly model?: { readonly unk_token?: string; readonly unk_id?: number; readonly vocab?: Readonly<Record<string, number>> };
+  };
+  const word = model?.unk_token ?? undefined;
+  const unknown =
+    word === undefined ? model?.unk_id : (added.find(({ content }) => content === word)?.id ?? model?.vocab?.[word]);
+  return {
+    special: added.filter(({ id, special }) => special && id !== unknown).map(({ id }) => id),
+    unknown: unknown ?? undefined,
+  };
+}

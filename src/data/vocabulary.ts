@@ -4,11 +4,15 @@ import { EdgewrightError, fail } from "../util/errors.ts";
 import type { Dataset } from "./dataset.ts";
 import { readText } from "./files.ts";
 import type { TextPreprocess } from "./preprocess.ts";
-import { type Encoded, tokenizerFromJson } from "./tokenizer.ts";
+import { type Encoded, specialTokens, tokenizerFromJson } from "./tokenizer.ts";
 
 /** Text → token numbers, special tokens included, cut to `maxLength`; and the number that fills the rest. */
 export interface TextEncoder {
   readonly pad: number;
+  /** Tokens that carry no text: padding, begin, end and their like. */
+  readonly special: readonly number[];
+  /** Stands for what the vocabulary does not hold. */
+  readonly unknown: number | undefined;
   encode(text: string, maxLength: number | undefined): Encoded;
 }
 
@@ -37,8 +41,11 @@ function jsonEncoder(spec: TextPreprocess, content: string, path: string): TextE
   const encode = tokenizerFromJson(content, path);
   if (typeof spec.pad !== "number")
     fail("PREPROCESS_INVALID", `text.pad must be a number with a tokenizer.json, not "${spec.pad}".`);
+  const { special, unknown } = specialTokens(content);
   return {
     pad: spec.pad,
+    special: [...new Set([spec.pad, ...special])],
+    unknown,
     encode(text, maxLength) {
       const { ids, typeIds } = encode(spec.lowercase ? text.toLowerCase() : text);
       if (maxLength === undefined || ids.length <= maxLength) return { ids, typeIds };
@@ -68,8 +75,11 @@ function wordEncoder(spec: TextPreprocess, content: string, path: string): TextE
   const unknown = idOf(spec.unknown, "unknown");
   const before = spec.cls === null ? [] : [idOf(spec.cls, "cls")];
   const after = spec.sep === null ? [] : [idOf(spec.sep, "sep")];
+  const pad = idOf(spec.pad, "pad");
   return {
-    pad: idOf(spec.pad, "pad"),
+    pad,
+    special: [...new Set([pad, ...before, ...after])],
+    unknown,
     encode(text, maxLength = Number.POSITIVE_INFINITY) {
       const words = (spec.lowercase ? text.toLowerCase() : text).split(/\s+/).filter((word) => word !== "");
       const room = Math.max(0, maxLength - before.length - after.length);
