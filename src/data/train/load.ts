@@ -46,8 +46,8 @@ export interface TrainingData {
 }
 
 type Shared = Omit<TrainingDataOptions, "train" | "validation"> & { readonly budget: MemoryBudget };
-/** Which store takes a sample; undefined: none. */
-type Choose = (id: string) => SampleStore | undefined;
+/** Which store takes a sample; undefined: none. Asked more than once for the same sample. */
+type Choose = (id: string, index: number) => SampleStore | undefined;
 
 async function storeMaker(dataset: Dataset, options: Shared): Promise<{ make(): SampleStore; prepare: Prepare }> {
   const preparer = await createPreparer(dataset, options.preprocess, options.inputs);
@@ -72,45 +72,43 @@ async function storeMaker(dataset: Dataset, options: Shared): Promise<{ make(): 
 }
 
 type Prepare = (raw: RawSample, id: string) => Promise<PreparedSample>;
-type Read = { readonly raw: RawSample; readonly id: string; readonly index: number } | EdgewrightError;
+interface Found {
+  readonly raw: RawSample;
+  readonly id: string;
+  readonly index: number;
+  /** undefined: no store wants it decoded. */
+  readonly sample: PreparedSample | undefined;
+}
 
-/** Reads all samples once and hands each to its store. `full`: nothing more is wanted. */
+const wantsDecoded = (store: SampleStore | undefined): boolean => store !== undefined && (store.length === 0 || store.hasRoom);
+
+/** Reads all samples once and hands each to its store, decoding a few at a time. `full`: nothing more is wanted. */
 async function sweep(dataset: Dataset, prepare: Prepare, choose: Choose, full: () => boolean, options: Shared): Promise<void> {
   const limited = options.limit !== undefined || options.validationLimit !== undefined;
   const order = sampleOrder(dataset, limited ? (options.seed ?? 0) : undefined);
-  const read = async (index: number): Promise<Read> => {
+  const find = async (index: number): Promise<Found | EdgewrightError> => {
     try {
       const raw = await dataset.sample(index);
-      return { raw, id: sampleDigest(raw), index };
+      const id = sampleDigest(raw);
+      return { raw, id, index, sample: wantsDecoded(choose(id, index)) ? await prepare(raw, id) : undefined };
     } catch (error) {
       if (isSkippable(error, dataset)) return error;
       throw error;
     }
   };
   let done = 0;
-  for await (const one of mapAhead(order, read, { ahead: 4, signal: options.signal })) {
+  for await (const found of mapAhead(order, find, { ahead: 4, signal: options.signal })) {
+    if (found instanceof EdgewrightError) options.onSkipped?.(found);
+    else place(found, choose(found.id, found.index));
     options.onProgress?.({ step: "loading samples", done: ++done, total: dataset.length });
-    if (one instanceof EdgewrightError) options.onSkipped?.(one);
-    else await take(one, choose(one.id), prepare, dataset, options);
     if (full()) return;
   }
 }
 
-async function take(
-  { raw, id, index }: Exclude<Read, EdgewrightError>,
-  store: SampleStore | undefined,
-  prepare: Prepare,
-  dataset: Dataset,
-  options: Shared,
-): Promise<void> {
-  if (!store) return;
-  if (store.length > 0 && !store.hasRoom) return store.addUnread(index, id, raw.origin, plainTarget(raw));
-  try {
-    store.add(index, await prepare(raw, id));
-  } catch (error) {
-    if (!isSkippable(error, dataset)) throw error;
-    options.onSkipped?.(error);
-  }
+/** What was decoded ahead may find its store full by now. */
+function place({ raw, id, index, sample }: Found, store: SampleStore | undefined): void {
+  if (sample && store && wantsDecoded(store)) store.add(index, sample);
+  else store?.addUnread(index, id, raw.origin, sample ? sample.target : plainTarget(raw));
 }
 
 async function opened(source: string | Dataset, options: OpenOptions | undefined): Promise<Dataset> {
@@ -135,28 +133,28 @@ export async function openTrainingData(options: TrainingDataOptions): Promise<Tr
   const validation = await whole(own, shared, options.validationLimit, () => true);
   if (validation.length === 0) empty(own, "validation", "Check the path and the limit.");
   const held = new Set(Array.from({ length: validation.length }, (_, i) => validation.id(i)));
-  let leftOut = 0;
-  const training = await whole(train, shared, options.limit, (id) => {
-    if (held.has(id)) leftOut++;
+  const leftOut = new Set<number>();
+  const training = await whole(train, shared, options.limit, (id, index) => {
+    if (held.has(id)) leftOut.add(index);
     return !held.has(id);
   });
   if (training.length === 0)
     empty(train, "training that validation does not hold too", "Give different data for validation, or a validation fraction.");
-  return { training, validation, leftOut, classes };
+  return { training, validation, leftOut: leftOut.size, classes };
 }
 
 async function whole(
   dataset: Dataset,
   options: Shared,
   limit: number | undefined,
-  keep: (id: string) => boolean,
+  keep: (id: string, index: number) => boolean,
 ): Promise<SampleStore> {
   const { make, prepare } = await storeMaker(dataset, options);
   const store = make();
   await sweep(
     dataset,
     prepare,
-    (id) => (keep(id) ? store : undefined),
+    (id, index) => (keep(id, index) ? store : undefined),
     () => store.length >= (limit ?? Number.POSITIVE_INFINITY),
     options,
   );
