@@ -1,8 +1,9 @@
-import { type DataType, numel, type Value } from "../ir/index.ts";
+import { type DataType, numel } from "../ir/index.ts";
 import { type AttributeSpecs, attr } from "./attributes.ts";
 import { calibrated, elementwise, type OpDef, type QuantizationFacet, type StaticInfo, sameScale } from "./define.ts";
 import { definePositional, type PositionalGradient } from "./define-positional.ts";
 import { combineElements, type ElementRule, elementRules, mapElements, unaryElementRules } from "./elements.ts";
+import { elementwiseGradients } from "./gradients/elementwise.ts";
 import { broadcastOf } from "./type-rules.ts";
 
 /** Floating-point operations of a transcendental function: a rough average of what software implementations take. */
@@ -45,7 +46,7 @@ export function unary(type: string, since: number, ports: string, options: Eleme
     cost: perElement(options.flops ?? 1),
     channels: elementwise,
     quantization: options.quantization?.(from),
-    gradient: options.gradient,
+    gradient: options.gradient ?? elementwiseGradients[type],
   });
 }
 
@@ -118,17 +119,14 @@ function broadcasting(type: string, since: number, inputs: readonly string[], to
     },
     channels: elementwise,
     quantization: options.quantization?.((inputs[0] ?? "").replace("...", "")),
-    gradient: options.gradient,
+    gradient: options.gradient ?? elementwiseGradients[type],
   });
 }
 
 const selects = (port: string): QuantizationFacet => sameScale(port);
 
 export const arithmeticOps = [
-  binary("Add", 14, "A B C", {
-    quantization: free,
-    gradient: ({ b, x, dy, wants }) => x.map((input, i) => (wants(i) ? b.sumTo(dy, b.shape(input as Value)) : undefined)),
-  }),
+  binary("Add", 14, "A B C", { quantization: free }),
   binary("Sub", 14, "A B C", { quantization: free }),
   binary("Mul", 14, "A B C", { quantization: free }),
   binary("Div", 14, "A B C", { quantization: free }),

@@ -28,6 +28,12 @@ export const softmax = defineOp({
   cost: (_, { output }) => ({ macs: 0, flops: (transcendental + 4) * numel(output.shape) }), // max, subtract, exp, sum, divide
   channels: allButAxis,
   quantization: fixedRange(0, 1, "input"),
+  // dx = y·(dy − Σ dy·y)
+  gradient: ({ b, outputs: { output: y }, grads: { output: dy }, attributes: { axis } }) => {
+    if (!dy) return {};
+    const weighted = b.mul(dy, y);
+    return { input: b.sub(weighted, b.mul(y, b.reduceSum(weighted, [axis]))) };
+  },
 });
 
 export const logSoftmax = defineOp({
@@ -40,6 +46,9 @@ export const logSoftmax = defineOp({
   cost: (_, { output }) => ({ macs: 0, flops: (transcendental + 4) * numel(output.shape) }),
   channels: allButAxis,
   quantization: calibrated("input"),
+  // dx = dy − e^y·Σ dy
+  gradient: ({ b, outputs: { output: y }, grads: { output: dy }, attributes: { axis } }) =>
+    dy ? { input: b.sub(dy, b.mul(b.exp(y), b.reduceSum(dy, [axis]))) } : {},
 });
 
 export const hardmax = defineOp({
@@ -51,4 +60,5 @@ export const hardmax = defineOp({
   infer: sameType,
   channels: allButAxis,
   quantization: fixedRange(0, 1, "input"),
+  gradient: "none",
 });
