@@ -220,6 +220,19 @@ export class GraphBuilder {
     return this.reshape(axes.length === 0 ? x : this.reduceSum(x, axes), shape);
   }
 
+  /** Optional output `index` of the node that makes `value`; it is asked for from now on. */
+  optionalOutput(value: Value, index: number): Value {
+    const node = value.producer;
+    invariant(node, `${value.name} is no output of a node`);
+    while (node.outputs.length <= index) this.graph.addNodeOutput(node, "");
+    const output = node.outputs[index] as Value;
+    if (!output.name) {
+      this.graph.rename(output, this.graph.freshName(`${value.name}_${index}`));
+      inferNodeTypes(node, this.opsets);
+    }
+    return output;
+  }
+
   /** Declares what the gradient of `value` is, whatever nodes compute it; returns `value`. */
   customGradient(value: Value, inputs: readonly Value[], rule: CustomGradient["rule"]): Value {
     this.customGradients.set(value, { inputs, rule });

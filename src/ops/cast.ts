@@ -34,6 +34,8 @@ export const cast = defineOp({
   },
   cost: () => ({ macs: 0, flops: 0 }),
   channels: "elementwise",
+  gradient: ({ b, inputs: { input }, grads: { output: dy } }) =>
+    dy && isFloat(b.dtype(input)) ? { input: b.cast(dy, b.dtype(input)) } : {},
 });
 
 export const castLike = defineOp({
@@ -50,4 +52,6 @@ export const castLike = defineOp({
       a: { port: "input" as const, index: 0, axis },
       b: { port: "output" as const, index: 0, axis },
     })),
+  gradient: ({ b, inputs: { input }, grads: { output: dy } }) =>
+    dy && isFloat(b.dtype(input)) ? { input: b.cast(dy, b.dtype(input)) } : {},
 });

@@ -1,8 +1,9 @@
-import { addDims, ceilDivDims, type Dim, maxDims, minDims, mulDims, type Shape, subDims } from "../ir/index.ts";
+import { addDims, ceilDivDims, type Dim, maxDims, minDims, mulDims, type Shape, subDims, type Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { fromEnd, input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, defineOp, sameScale, type TensorInfo } from "./define.ts";
 import { contentsOf, fill, moves, small, stridesOf } from "./element-layout.ts";
+import { concatGradient } from "./gradients/moves.ts";
 import { axisIndex, elementsOf, type Reject, replaceDim, unranked } from "./type-rules.ts";
 
 function concatShape(shapes: readonly (Shape | undefined)[], attribute: number, reject: Reject): Dim[] | undefined {
@@ -89,6 +90,8 @@ export const concat = defineOp({
   channels: ({ attributes, inputShapes, outputShapes }: ChannelCall) =>
     partLinks("output", outputShapes[0], inputShapes, Number(attributes.axis)),
   quantization: sameScale("inputs"),
+  gradient: ({ b, inputs: { inputs }, grads: { concat_result: dy }, attributes: { axis } }) =>
+    dy ? { inputs: concatGradient(b, inputs as readonly Value[], axis, dy) } : {},
 });
 
 /** Extents of the parts: as given, else equal parts of which the last may be smaller. */
@@ -135,4 +138,9 @@ export const split = defineOp({
   channels: ({ attributes, inputShapes, outputShapes }: ChannelCall) =>
     partLinks("input", inputShapes[0], outputShapes, Number(attributes.axis)),
   quantization: sameScale("input"),
+  gradient: ({ b, outputs: { outputs }, grads, attributes: { axis } }) => {
+    const given = grads.outputs as unknown as readonly (Value | undefined)[];
+    const parts = outputs.map((output, i) => given[i] ?? b.zeros(b.shape(output as Value)));
+    return { input: b.concat(parts, axis) };
+  },
 });

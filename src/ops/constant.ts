@@ -49,6 +49,7 @@ export const constant = defineOp({
   },
   cost: views,
   channels: "barrier",
+  gradient: "none",
 });
 
 /** Contents of a new integer tensor that holds one value everywhere. */
@@ -72,6 +73,7 @@ export const constantOfShape = defineOp({
   },
   cost: moves,
   channels: "barrier",
+  gradient: "none",
 });
 
 /** A scalar that Range counts with: an integer as dim, a float as number. */
@@ -105,6 +107,7 @@ export const range = defineOp({
   },
   cost: moves,
   channels: "barrier",
+  gradient: "none",
 });
 
 export const identity = defineOp({
@@ -116,6 +119,7 @@ export const identity = defineOp({
   cost: views,
   channels: "elementwise",
   quantization: { activations: ["input"], output: { sameAs: ["input"] } },
+  gradient: ({ grads: { output: dy } }) => (dy ? { input: dy } : {}),
 });
 
 export const eyeLike = defineOp({
@@ -131,4 +135,5 @@ export const eyeLike = defineOp({
   },
   cost: moves,
   channels: "barrier",
+  gradient: "none",
 });

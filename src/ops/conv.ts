@@ -2,6 +2,7 @@ import { type Dim, numel, type Shape } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, type Cost, defineOp, type StaticInfo, type TensorInfo } from "./define.ts";
+import { convGeometry, convInputGradient, swappedWeightGradient } from "./gradients/conv.ts";
 import { anyOfRank, like, type Reject } from "./type-rules.ts";
 import { transposedOutput, windowAttributes, windowOutput } from "./window.ts";
 
@@ -77,6 +78,16 @@ export const conv = defineOp({
   cost: ({ W, B }, { Y }) => convCost(W, Y, B),
   channels: (call) => convLinks(call, { x: 0, weight: 1, perOutputChannel: [2] }),
   quantization: { activations: ["X"], weight: { input: "W", channelAxis: () => 0, bias: "B" }, output: "calibrated" },
+  learned: ["W", "B"],
+  gradient: ({ b, inputs: { X, W, B }, outputs: { Y }, grads: { Y: dy }, attributes, wants }) => {
+    if (!dy) return {};
+    const geometry = convGeometry(b, X, W, Y, attributes);
+    return {
+      X: wants("X") ? convInputGradient(b, geometry, W, dy) : undefined,
+      W: wants("W") ? swappedWeightGradient(b, geometry, X, dy) : undefined,
+      B: B && wants("B") ? b.reduceSum(dy, [0, ...geometry.strides.map((_, i) => i + 2)], false) : undefined,
+    };
+  },
 });
 
 export const convTranspose = defineOp({

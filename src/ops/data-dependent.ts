@@ -14,6 +14,7 @@ export const nonZero = defineOp({
   infer: ({ X }) => ({ Y: indices([X.shape?.length ?? "?", "?"]) }),
   cost: ({ X }) => ({ macs: 0, flops: numel(X.shape) }),
   channels: "barrier",
+  gradient: "none",
 });
 
 /** Rows of [batch, class, box]; how many survive depends on values. */
@@ -33,6 +34,7 @@ export const nonMaxSuppression = defineOp({
   // Scores are compared once each; the overlap of a pair takes about 16 operations, for the few boxes that pass, which only values tell.
   cost: ({ scores }) => ({ macs: 0, flops: numel(scores.shape) }),
   channels: "barrier",
+  gradient: "none",
 });
 
 export const unique = defineOp({
@@ -75,6 +77,7 @@ export const stringNormalizer = defineOp({
   },
   cost: () => ({ macs: 0, flops: 0 }),
   channels: "barrier",
+  gradient: "none",
 });
 
 export const regexFullMatch = defineOp({
@@ -86,4 +89,5 @@ export const regexFullMatch = defineOp({
   infer: ({ X }) => ({ Y: like(X, X.shape, "bool") }),
   cost: () => ({ macs: 0, flops: 0 }),
   channels: "barrier",
+  gradient: "none",
 });

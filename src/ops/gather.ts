@@ -3,6 +3,7 @@ import { attr } from "./attributes.ts";
 import { fromEnd, input, link, output, sameAxes } from "./channel-links.ts";
 import { bytesOf } from "./cost-bytes.ts";
 import { type Cost, defineOp, type StaticInfo, sameScale, type TensorInfo } from "./define.ts";
+import { gatherGradient, movedBack } from "./gradients/moves.ts";
 import { axisIndex, broadcastOf, elementsOf, integersOf, like, replaceDim, unranked } from "./type-rules.ts";
 
 /** What is picked is read and written, and the indices are read; the rest of the table is not touched. */
@@ -50,6 +51,9 @@ export const gather = defineOp({
     return [...beside, ...indices.map((_, i) => link(input(1, i), output(0, axis + i)))];
   },
   quantization: sameScale("data"),
+  learned: ["data"],
+  gradient: ({ b, inputs: { data, indices }, grads: { output: dy }, attributes: { axis } }) =>
+    dy ? { data: gatherGradient(b, data, indices, axis, dy) } : {},
 });
 
 export const gatherElementsOp = defineOp({
@@ -67,6 +71,8 @@ export const gatherElementsOp = defineOp({
   cost: ({ indices }, { output: result }) => pickCost(indices, result),
   channels: "barrier",
   quantization: sameScale("data"),
+  gradient: ({ b, inputs: { data, indices }, grads: { output: dy }, attributes: { axis } }) =>
+    dy ? { data: b.op("ScatterElements", [b.zeros(b.shape(data)), indices, dy], { axis, reduction: "add" }) } : {},
 });
 
 export const gatherNd = defineOp({
@@ -86,6 +92,8 @@ export const gatherNd = defineOp({
   cost: ({ indices }, { output: result }) => pickCost(indices, result),
   channels: "barrier",
   quantization: sameScale("data"),
+  gradient: ({ b, inputs: { data, indices }, grads: { output: dy }, attributes: { batch_dims } }) =>
+    dy ? { data: movedBack(b, data, dy, (at) => b.op("GatherND", [at, indices], { batch_dims })) } : {},
 });
 
 export const compress = defineOp({
@@ -107,6 +115,8 @@ export const compress = defineOp({
     return axis === undefined ? [] : sameAxes(rank, (i) => i === fromEnd(Number(axis), rank));
   },
   quantization: sameScale("input"),
+  gradient: ({ b, inputs: { input: data, condition }, grads: { output: dy }, attributes: { axis } }) =>
+    dy ? { input: movedBack(b, data, dy, (at) => b.op("Compress", [at, condition], { axis })) } : {},
 });
 
 /** [1, 0, 2] with depth 3 gives rows of on and off values; the new axis goes where `axis` says. */
@@ -128,6 +138,14 @@ export const oneHot = defineOp({
     const axis = fromEnd(Number(attributes.axis), rank);
     return (inputShapes[0] ?? []).map((_, i) => link(input(0, i), output(0, i < axis ? i : i + 1)));
   },
+  // on and off values: where the hot entries are and where they are not
+  gradient: ({ b, inputs: { indices, depth, values }, grads: { output: dy }, attributes: { axis } }) => {
+    if (!dy) return {};
+    const hot = b.op("OneHot", [indices, depth, b.floats([2], [0, 1])], { axis });
+    const on = b.reduceSum(b.mul(dy, hot), undefined, false);
+    const off = b.sub(b.reduceSum(dy, undefined, false), on);
+    return { values: b.reshape(b.concat([b.reshape(off, [1]), b.reshape(on, [1])], 0), b.shape(values)) };
+  },
 });
 
 /** The reversed part depends on values; the shape never does. */
@@ -144,6 +162,8 @@ export const reverseSequence = defineOp({
     link(input(1, 0), output(0, Number(attributes.batch_axis ?? 1))),
   ],
   quantization: sameScale("input"),
+  gradient: ({ b, inputs: { sequence_lens }, grads: { Y: dy }, attributes }) =>
+    dy ? { input: b.op("ReverseSequence", [dy, sequence_lens], { ...attributes }) } : {},
 });
 
 /** Elements of the inputs' broadcast shape, each from X or from Y. */
@@ -159,6 +179,14 @@ export const where = defineOp({
   cost: () => ({ macs: 0, flops: 0 }),
   channels: "elementwise",
   quantization: sameScale("X", "Y"),
+  gradient: ({ b, inputs: { condition, X, Y }, grads: { output: dy }, wants }) => {
+    if (!dy) return {};
+    const zero = b.scalar(0);
+    return {
+      X: wants("X") ? b.sumTo(b.op("Where", [condition, dy, zero]), b.shape(X)) : undefined,
+      Y: wants("Y") ? b.sumTo(b.op("Where", [condition, zero, dy]), b.shape(Y)) : undefined,
+    };
+  },
 });
 
 function chosen(condition: TensorInfo, x: TensorInfo, y: TensorInfo, shape: Shape | undefined): readonly Dim[] | undefined {

@@ -3,6 +3,7 @@ import { type Dim, numel, type Shape, sameDim } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, type Cost, defineOp, type StaticInfo, type TensorInfo } from "./define.ts";
+import { gemmGradient, matMulGradient } from "./gradients/matmul.ts";
 import { like, type Reject } from "./type-rules.ts";
 
 const differ = (a: Dim | undefined, b: Dim | undefined): boolean =>
@@ -58,6 +59,11 @@ export const matMul = defineOp({
     output: "calibrated",
   },
   learned: ["B"],
+  gradient: ({ b, inputs: { A, B }, grads: { Y: dy }, wants }) => {
+    if (!dy) return {};
+    const { x, w } = matMulGradient({ b, x: A, w: B, dy, wantsX: wants("A"), wantsW: wants("B") });
+    return { A: x, B: w };
+  },
 });
 
 /** A' [M, K] · B' [K, N] → [M, N], where ' transposes on demand. */
@@ -99,5 +105,13 @@ export const gemm = defineOp({
     activations: ["A", "B"],
     weight: { input: "B", channelAxis: ({ transB }) => (transB ? 0 : 1), bias: "C" },
     output: "calibrated",
+  },
+  learned: ["B", "C"],
+  gradient: ({ b, inputs: { A, B, C }, grads: { Y: dy }, attributes: { alpha, beta, transA, transB }, wants }) => {
+    if (!dy) return {};
+    const sides = { transA: transA !== 0, transB: transB !== 0, wantsX: wants("A"), wantsW: wants("B") };
+    const { x, w } = gemmGradient({ b, x: A, w: B, dy, alpha, ...sides });
+    const shift = C && wants("C") ? b.sumTo(beta === 1 ? dy : b.mul(dy, beta), b.shape(C)) : undefined;
+    return { A: x, B: w, C: shift };
   },
 });

@@ -2,6 +2,7 @@ import { numel } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { fromEnd, input, link, output, sameAxes } from "./channel-links.ts";
 import { type ChannelLink, calibrated, defineOp } from "./define.ts";
+import { layerNormalizationGradient, storedNormalizationGradient } from "./gradients/normalization.ts";
 import { axisIndex, like } from "./type-rules.ts";
 
 /** Parameters of one entry per channel (axis 1 of input 0 and output 0), by input position. */
@@ -16,6 +17,13 @@ export const batchNormalization = defineOp({
   infer: ({ X, input_mean, input_var }) => ({ Y: like(X), running_mean: like(input_mean), running_var: like(input_var) }),
   cost: (_, { Y }) => ({ macs: numel(Y.shape), flops: 2 * numel(Y.shape) }), // one scale and shift per element
   channels: ({ inputShapes }) => [...sameAxes(inputShapes[0]?.length, () => false), ...perChannel(1, 2, 3, 4)],
+  learned: ["scale", "B"],
+  gradient: ({ b, inputs: { X, scale, input_mean, input_var }, grads: { Y: dy }, attributes, wants }) => {
+    if (!dy) return {};
+    const { epsilon } = attributes;
+    const parts = storedNormalizationGradient({ b, x: X, scale, mean: input_mean, variance: input_var, epsilon, dy });
+    return Object.fromEntries(Object.entries(parts).map(([port, build]) => [port, wants(port as "X") ? build() : undefined]));
+  },
 });
 
 export const instanceNormalization = defineOp({
@@ -59,6 +67,18 @@ export const layerNormalization = defineOp({
     return outputShapes.flatMap((shape, index) => (shape ? sameAxes(rank, (i) => i >= axis, 0, index) : []));
   },
   quantization: calibrated("X"),
+  learned: ["Scale", "B"],
+  gradient: ({ b, inputs: { X, Scale, B }, outputs: { Y }, grads: { Y: dy }, attributes, wants }) => {
+    if (!dy) return {};
+    const axis = fromEnd(attributes.axis, b.rank(X));
+    const [mean, inverse] = [b.optionalOutput(Y, 1), b.optionalOutput(Y, 2)];
+    const parts = layerNormalizationGradient({ b, x: X, scale: Scale, dy, mean, inverse, axis });
+    return {
+      X: wants("X") ? parts.dx() : undefined,
+      Scale: wants("Scale") ? parts.dScale() : undefined,
+      B: B && wants("B") ? b.sumTo(dy, b.shape(B)) : undefined,
+    };
+  },
 });
 
 export const rmsNormalization = defineOp({

@@ -3,6 +3,7 @@ import { attr } from "./attributes.ts";
 import { input, link, output, sameAxes } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, defineOp, sameScale } from "./define.ts";
 import { contentsOf, fill, moves, small, stridesOf } from "./element-layout.ts";
+import { movedBack, padGradient } from "./gradients/moves.ts";
 import { anyOfRank, axisIndex, elementsOf, integersOf, like, type Reject, unranked } from "./type-rules.ts";
 
 /** What Pad adds before and after each axis. */
@@ -53,6 +54,14 @@ export const pad = defineOp({
   cost: moves,
   channels: padLinks,
   quantization: sameScale("data"),
+  gradient: ({ b, inputs: { data, pads, constant_value, axes }, grads: { output: dy }, attributes: { mode }, wants }) => {
+    if (!dy) return {};
+    const inside = wants("data") || wants("constant_value") ? padGradient(b, data, { pads, axes, mode }, dy) : undefined;
+    if (!constant_value || !wants("constant_value") || !inside) return { data: inside };
+    // what does not come from the data comes from the fill
+    const total = b.sub(b.reduceSum(dy, undefined, false), b.reduceSum(inside, undefined, false));
+    return { data: inside, constant_value: b.reshape(total, b.shape(constant_value)) };
+  },
 });
 
 /** Crops or pads axes, centred, to given extents. */
@@ -77,6 +86,8 @@ export const centerCropPad = defineOp({
   cost: moves,
   channels: "barrier",
   quantization: sameScale("input_data"),
+  gradient: ({ b, inputs: { input_data: data, shape }, grads: { output_data: dy }, attributes: { axes } }) =>
+    dy ? { input_data: movedBack(b, data, dy, (at) => b.op("CenterCropPad", [at, shape], { axes })) } : {},
 });
 
 /** Keeps a triangle of the last two axes, zero elsewhere. */
@@ -97,6 +108,8 @@ export const trilu = defineOp({
     return sameAxes(rank, (axis) => axis >= rank - 2);
   },
   quantization: sameScale("input"),
+  gradient: ({ b, inputs: { k }, grads: { output: dy }, attributes: { upper } }) =>
+    dy ? { input: b.op("Trilu", [dy, k], { upper }) } : {},
 });
 
 /** Small contents of `data` repeated into `shape`, where index i of an axis comes from i modulo the old extent. */

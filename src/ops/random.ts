@@ -56,6 +56,7 @@ export const bernoulli = defineOp({
     return { output: like(input, input.shape, dtype === undefined ? input.dtype : typeOfCode(dtype, call)) };
   },
   channels: barrier,
+  gradient: "none",
 });
 
 export const multinomial = defineOp({
@@ -69,4 +70,5 @@ export const multinomial = defineOp({
     output: like(input, [input.shape?.[0] ?? "?", call.attributes.sample_size], typeOfCode(call.attributes.dtype, call)),
   }),
   channels: barrier,
+  gradient: "none",
 });

@@ -12,6 +12,7 @@ import {
   type TensorInfo,
 } from "./define.ts";
 import { type ElementRule, elementRules } from "./elements.ts";
+import { reductionGradient } from "./gradients/reductions.ts";
 import { anyOfRank, axisIndex, elementsOf, integersOf, like, type Reject } from "./type-rules.ts";
 
 /** Which axes go, and whether they stay as extents of 1. */
@@ -80,6 +81,8 @@ function reduction(type: string, since: number, options: ReduceOptions = {}) {
     },
     cost: ({ data }) => ({ macs: 0, flops: (options.flops ?? 1) * numel(data.shape) }),
     channels: reductionLinks,
+    gradient: ({ b, inputs: { data, axes }, outputs: { reduced }, grads: { reduced: dy }, attributes }) =>
+      dy ? { data: reductionGradient(type, b, { data, axes, reduced, dy }, attributes.noop_with_empty_axes !== 0) } : {},
     ...(options.quantization ? { quantization: options.quantization } : {}),
   });
 }
@@ -144,6 +147,7 @@ function argument(type: string) {
       return keptAxes(rank, { axes, keepdims: Number(attributes.keepdims ?? 1) !== 0 });
     },
     quantization: { activations: ["data"], output: "none" },
+    gradient: "none",
   });
 }
 
@@ -172,6 +176,8 @@ export const topK = defineOp({
     const kept = keptAxes(rank, { axes: [fromEnd(Number(attributes.axis ?? -1), rank)], keepdims: true });
     return kept.flatMap(({ a, b }) => [link(a, b), link(a, output(1, b.axis))]);
   },
+  gradient: ({ b, inputs: { X }, outputs: { Indices }, grads: { Values: dy }, attributes: { axis } }) =>
+    dy ? { X: b.op("ScatterElements", [b.zeros(b.shape(X)), Indices, dy], { axis, reduction: "add" }) } : {},
 });
 
 const cumulative = (type: string, since: number) =>
@@ -183,6 +189,9 @@ const cumulative = (type: string, since: number) =>
     attributes: { exclusive: attr.int(0), reverse: attr.int(0) },
     infer: ({ x }) => ({ y: like(x) }),
     channels: barrier, // which axis runs is an input
+    // the sum of what comes after instead of before
+    gradient: ({ b, inputs: { axis }, grads: { y: dy }, attributes: { exclusive, reverse } }) =>
+      dy ? { x: b.op(type, [dy, axis], { exclusive, reverse: 1 - reverse }) } : {},
   });
 
 export const cumulativeOps = [cumulative("CumSum", 14)];

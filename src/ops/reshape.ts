@@ -2,6 +2,7 @@ import { type Dim, floorDivDims, isKnown, isStatic, numel, productOf, type Shape
 import { attr } from "./attributes.ts";
 import { defineOp, sameScale, type TensorInfo } from "./define.ts";
 import { views } from "./element-layout.ts";
+import { reshapedBack } from "./gradients/moves.ts";
 import { reshapeLinks } from "./reshape-links.ts";
 import { axisIndex, elementsOf, integersOf, type Reject, unranked } from "./type-rules.ts";
 
@@ -62,6 +63,7 @@ export const reshape = defineOp({
   cost: views,
   channels: reshapeLinks,
   quantization: sameScale("data"),
+  gradient: ({ b, inputs: { data }, grads: { reshaped: dy } }) => (dy ? { data: reshapedBack(b, data, dy) } : {}),
 });
 
 export const flatten = defineOp({
@@ -79,6 +81,7 @@ export const flatten = defineOp({
   cost: views,
   channels: reshapeLinks,
   quantization: sameScale("input"),
+  gradient: ({ b, inputs: { input }, grads: { output: dy } }) => (dy ? { input: reshapedBack(b, input, dy) } : {}),
 });
 
 export const squeeze = defineOp({
@@ -115,6 +118,7 @@ export const squeeze = defineOp({
   cost: views,
   channels: reshapeLinks,
   quantization: sameScale("data"),
+  gradient: ({ b, inputs: { data }, grads: { squeezed: dy } }) => (dy ? { data: reshapedBack(b, data, dy) } : {}),
 });
 
 export const unsqueeze = defineOp({
@@ -139,4 +143,5 @@ export const unsqueeze = defineOp({
   cost: views,
   channels: reshapeLinks,
   quantization: sameScale("data"),
+  gradient: ({ b, inputs: { data }, grads: { expanded: dy } }) => (dy ? { data: reshapedBack(b, data, dy) } : {}),
 });

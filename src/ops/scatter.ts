@@ -1,4 +1,6 @@
+import type { Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
+import type { GraphBuilder } from "./builder.ts";
 import { bytesOf } from "./cost-bytes.ts";
 import { type Cost, defineOp, type StaticInfo, sameScale, type TensorInfo } from "./define.ts";
 import { axisIndex, like, type Reject } from "./type-rules.ts";
@@ -33,6 +35,35 @@ export const scatter = defineOp({
   quantization: sameScale("data", "updates"),
 });
 
+interface Scattered {
+  readonly b: GraphBuilder;
+  readonly data: Value;
+  readonly updates: Value;
+  readonly y: Value;
+  readonly dy: Value;
+  readonly reduction: string;
+  /** Reads a tensor of the data's shape where updates went. */
+  readonly gather: (from: Value) => Value;
+  /** Sets these places to zero. */
+  readonly clear: (from: Value) => Value;
+  readonly wants: (port: "data" | "updates") => boolean;
+}
+
+/** By reduction: replaced data lose their gradient, sums share it, products divide it, the extreme keeps it (all of them, on ties). */
+function scatterGradient({ b, data, updates, y, dy, reduction, gather, clear, wants }: Scattered) {
+  const equal = (a: Value, z: Value): Value => b.cast(b.op("Equal", [a, z]), "float32");
+  const toData = (): Value => {
+    if (reduction === "none") return clear(dy);
+    if (reduction === "add") return dy;
+    return reduction === "mul" ? b.div(b.mul(dy, y), data) : b.mul(dy, equal(y, data));
+  };
+  const toUpdates = (): Value => {
+    if (reduction === "mul") return b.div(gather(b.mul(dy, y)), updates);
+    return reduction === "max" || reduction === "min" ? b.mul(gather(dy), equal(gather(y), updates)) : gather(dy);
+  };
+  return { data: wants("data") ? toData() : undefined, updates: wants("updates") ? toUpdates() : undefined };
+}
+
 export const scatterElements = defineOp({
   type: "ScatterElements",
   since: 11,
@@ -46,6 +77,13 @@ export const scatterElements = defineOp({
   cost: ({ data, indices, updates }) => scatterCost(data, indices, updates),
   channels: "barrier",
   quantization: sameScale("data", "updates"),
+  gradient: ({ b, inputs: { data, indices, updates }, outputs: { output: y }, grads: { output: dy }, attributes, wants }) => {
+    if (!dy) return {};
+    const { axis, reduction } = attributes;
+    const gather = (from: Value): Value => b.op("GatherElements", [from, indices], { axis });
+    const clear = (from: Value): Value => b.op("ScatterElements", [from, indices, b.zeros(b.shape(updates))], { axis });
+    return scatterGradient({ b, data, updates, y, dy, reduction, gather, clear, wants });
+  },
 });
 
 export const scatterNd = defineOp({
@@ -63,6 +101,12 @@ export const scatterNd = defineOp({
   cost: ({ data, indices, updates }) => scatterCost(data, indices, updates),
   channels: "barrier",
   quantization: sameScale("data", "updates"),
+  gradient: ({ b, inputs: { data, indices, updates }, outputs: { output: y }, grads: { output: dy }, attributes, wants }) => {
+    if (!dy) return {};
+    const gather = (from: Value): Value => b.op("GatherND", [from, indices]);
+    const clear = (from: Value): Value => b.op("ScatterND", [from, indices, b.zeros(b.shape(updates))]);
+    return scatterGradient({ b, data, updates, y, dy, reduction: attributes.reduction, gather, clear, wants });
+  },
 });
 
 /** Writes `update` into a cache of keys or values, along the sequence axis. */

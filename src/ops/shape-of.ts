@@ -22,6 +22,7 @@ export const shape = defineOp({
   },
   cost: (_, { shape: out }) => ({ macs: 0, flops: 0, bytes: bytesOf(out) }),
   channels: "barrier",
+  gradient: "none",
 });
 
 export const size = defineOp({
@@ -32,4 +33,5 @@ export const size = defineOp({
   infer: ({ data }) => ({ size: int64([], data.shape && [productOf(data.shape)]) }),
   cost: (_, { size: out }) => ({ macs: 0, flops: 0, bytes: bytesOf(out) }),
   channels: "barrier",
+  gradient: "none",
 });

@@ -3,6 +3,7 @@ import { input, link, output } from "./channel-links.ts";
 import { bytesOf } from "./cost-bytes.ts";
 import { type ChannelCall, type ChannelLink, defineOp, sameScale, type TensorInfo } from "./define.ts";
 import { contentsOf, fill, small, stridesOf } from "./element-layout.ts";
+import { sliceGradient } from "./gradients/moves.ts";
 import { anyOfRank, axisIndex, elementsOf, integersOf, type Reject, unranked } from "./type-rules.ts";
 
 interface Cut {
@@ -116,6 +117,8 @@ export const slice = defineOp({
   cost: (_, { output: out }) => ({ macs: 0, flops: 0, bytes: 2 * bytesOf({ dtype: out.dtype, shape: [numel(out.shape)] }) }),
   channels: sliceLinks,
   quantization: sameScale("data"),
+  gradient: ({ b, inputs: { data, starts, ends, axes, steps }, outputs: { output: y }, grads: { output: dy } }) =>
+    dy ? { data: sliceGradient(b, data, [starts, ends, axes, steps], y, dy) } : {},
 });
 
 /** A slice that keeps everything even where the extent is not known. */

@@ -2,6 +2,7 @@ import { broadcastShapes, mulDims } from "../ir/index.ts";
 import { sameAxes } from "./channel-links.ts";
 import { defineOp, sameScale } from "./define.ts";
 import { moves } from "./element-layout.ts";
+import { tileGradient } from "./gradients/moves.ts";
 import { repeatedElements } from "./pad.ts";
 import { anyOfRank, elementsOf, like, unranked } from "./type-rules.ts";
 
@@ -27,6 +28,7 @@ export const tile = defineOp({
       (axis) => inputShapes[0]?.[axis] !== outputShapes[0]?.[axis] || inputShapes[0]?.[axis] === "?",
     ),
   quantization: sameScale("input"),
+  gradient: ({ b, inputs: { input }, grads: { output: dy } }) => (dy ? { input: tileGradient(b, input, dy) } : {}),
 });
 
 export const expand = defineOp({
@@ -47,4 +49,5 @@ export const expand = defineOp({
   cost: moves,
   channels: "elementwise",
   quantization: sameScale("input"),
+  gradient: ({ b, inputs: { input }, grads: { output: dy } }) => (dy ? { input: b.sumTo(dy, b.shape(input)) } : {}),
 });

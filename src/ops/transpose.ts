@@ -35,4 +35,14 @@ export const transpose = defineOp({
       link(input(0, from), output(0, to)),
     ),
   quantization: sameScale("data"),
+  gradient: ({ b, grads: { transposed: dy }, attributes }) => {
+    if (!dy) return {};
+    const perm = attributes.perm ?? reversed(b.rank(dy));
+    return {
+      data: b.transpose(
+        dy,
+        perm.map((_, axis) => perm.indexOf(axis)),
+      ),
+    };
+  },
 });

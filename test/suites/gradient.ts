@@ -16,7 +16,8 @@ const tolerance = 1e-3;
 const probes = 12;
 /** Share of probes that may lie on a kink (a maximum changes hands, a limit is crossed), where no derivative exists. */
 const kinksAllowed = 0.5;
-const step = 1e-2;
+/** A small step keeps clear of kinks and steep curves, a large one of rounding: the large one is tried first. */
+const steps = [5e-2, 1e-2, 1e-3];
 
 interface GradientModel {
   readonly forward: Model;
@@ -96,9 +97,12 @@ async function derivative({ feeds, seeds }: GradientModel, run: Run, name: strin
     return run({ ...feeds, [name]: tensorOf("float32", original.shape, values) });
   };
   const central = async (h: number) => difference(seeds, await moved(h), await moved(-h)) / (2 * h);
-  const [whole, half] = [await central(step), await central(step / 2)];
-  const estimate = (4 * half - whole) / 3;
-  return Math.abs(whole - half) <= 5e-3 * Math.max(Math.abs(estimate), 0.1) ? estimate : undefined;
+  for (const h of steps) {
+    const [whole, half] = [await central(h), await central(h / 2)];
+    const estimate = (4 * half - whole) / 3;
+    if (Math.abs(whole - half) <= 5e-3 * Math.max(Math.abs(estimate), 0.1)) return estimate;
+  }
+  return undefined;
 }
 
 async function checkInput(model: GradientModel, run: Run, name: string, analytic: Float32Array | undefined): Promise<void> {

@@ -16,14 +16,19 @@ const slope =
   (derivative: (call: Unary) => Value): Rule =>
   ({ b, x, y, dy, attributes }) => {
     const values = attributes as Readonly<Record<string, unknown>>;
-    const call = { b, x: x[0] as Value, y, a: (name: string) => Number(values[name]), text: (name: string) => String(values[name]) };
+    const call = {
+      b,
+      x: x[0] as Value,
+      y,
+      a: (name: string) => Number(values[name]),
+      text: (name: string) => String(values[name]),
+    };
     return [b.mul(dy, derivative(call))];
   };
 
 const sigmoid = (b: GraphBuilder, x: Value): Value => b.op("Sigmoid", [x]);
 /** 1 where low < x < high, else 0. */
-const between = (b: GraphBuilder, x: Value, low: number, high: number): Value =>
-  b.positive(b.mul(b.sub(x, low), b.sub(high, x)));
+const between = (b: GraphBuilder, x: Value, low: number, high: number): Value => b.positive(b.mul(b.sub(x, low), b.sub(high, x)));
 /** `inside` where x > 0, `outside` elsewhere, for outside + mask·(inside − outside) with a constant inside. */
 const split = (b: GraphBuilder, mask: Value, inside: number, outside: Value | number): Value =>
   typeof outside === "number"
@@ -55,9 +60,7 @@ export const activationGradients: Readonly<Record<string, Rule>> = {
   Celu: slope(({ b, x, a }) => split(b, b.positive(x), 1, expOfNegative(b, b.mul(x, 1 / a("alpha"))))),
   Sigmoid: slope(({ b, y }) => b.mul(y, b.sub(1, y))),
   HardSigmoid: slope(({ b, y, a }) => b.mul(between(b, y, 0, 1), a("alpha"))),
-  HardSwish: slope(({ b, x }) =>
-    b.add(b.mul(between(b, x, -3, 3), b.add(b.mul(x, 1 / 3), 0.5)), b.positive(b.sub(x, 3))),
-  ),
+  HardSwish: slope(({ b, x }) => b.add(b.mul(between(b, x, -3, 3), b.add(b.mul(x, 1 / 3), 0.5)), b.positive(b.sub(x, 3)))),
   Tanh: slope(({ b, y }) => b.sub(1, b.square(y))),
   Gelu: slope(gelu),
   Mish: slope(({ b, x }) => {

@@ -85,8 +85,26 @@ const many: Readonly<Record<string, Rule>> = {
 };
 
 const stepped = [
-  "Ceil", "Floor", "Round", "Sign", "Not", "BitwiseNot", "IsNaN", "IsInf", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
-  "BitShift", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual",
+  "Ceil",
+  "Floor",
+  "Round",
+  "Sign",
+  "Not",
+  "BitwiseNot",
+  "IsNaN",
+  "IsInf",
+  "And",
+  "Or",
+  "Xor",
+  "BitwiseAnd",
+  "BitwiseOr",
+  "BitwiseXor",
+  "BitShift",
+  "Equal",
+  "Greater",
+  "Less",
+  "GreaterOrEqual",
+  "LessOrEqual",
 ] as const;
 
 /** Gradients of the element-wise ops that are no activations, by op type. "none": flat wherever it is smooth. */
