@@ -143,17 +143,18 @@ export interface ExpandCall<
 }
 export type Expansion<I extends readonly string[], O extends readonly string[], A extends AttributeSpecs> = (
   call: ExpandCall<I, O, A>,
-) => { readonly [K in PortName<O>]?: Value | undefined };
+) => { readonly [K in PortName<O>]?: Value | undefined } | undefined;
 
 /**
  * How the op is differentiated. "none": its outputs do not depend on its inputs smoothly anywhere (comparisons, rounding, indices), the
- * gradient is zero. A rule builds the gradient nodes. An expansion replaces the node by equal ones that have rules, before training.
+ * gradient is zero. A rule builds the gradient nodes. An expansion replaces the node by equal ones that have rules, before training; where
+ * it gives undefined the node stays, and `rule` is its rule.
  */
 export type GradientFacet<
   I extends readonly string[] = readonly string[],
   O extends readonly string[] = readonly string[],
   A extends AttributeSpecs = AttributeSpecs,
-> = "none" | GradientRule<I, O, A> | { readonly expand: Expansion<I, O, A> };
+> = "none" | GradientRule<I, O, A> | { readonly expand: Expansion<I, O, A>; readonly rule?: GradientRule<I, O, A> };
 
 export interface OpSpec<I extends readonly string[], O extends readonly string[], A extends AttributeSpecs> {
   readonly type: string;

@@ -1,8 +1,13 @@
-import { numel } from "../ir/index.ts";
+import { numel, type Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { fromEnd, input, link, output, sameAxes } from "./channel-links.ts";
 import { type ChannelLink, calibrated, defineOp } from "./define.ts";
-import { layerNormalizationGradient, storedNormalizationGradient } from "./gradients/normalization.ts";
+import {
+  layerNormalizationGradient,
+  layerNormalized,
+  normalizedByBatch,
+  storedNormalizationGradient,
+} from "./gradients/normalization.ts";
 import { axisIndex, like } from "./type-rules.ts";
 
 /** Parameters of one entry per channel (axis 1 of input 0 and output 0), by input position. */
@@ -18,11 +23,19 @@ export const batchNormalization = defineOp({
   cost: (_, { Y }) => ({ macs: numel(Y.shape), flops: 2 * numel(Y.shape) }), // one scale and shift per element
   channels: ({ inputShapes }) => [...sameAxes(inputShapes[0]?.length, () => false), ...perChannel(1, 2, 3, 4)],
   learned: ["scale", "B"],
-  gradient: ({ b, inputs: { X, scale, input_mean, input_var }, grads: { Y: dy }, attributes, wants }) => {
-    if (!dy) return {};
-    const { epsilon } = attributes;
-    const parts = storedNormalizationGradient({ b, x: X, scale, mean: input_mean, variance: input_var, epsilon, dy });
-    return Object.fromEntries(Object.entries(parts).map(([port, build]) => [port, wants(port as "X") ? build() : undefined]));
+  gradient: {
+    expand: ({ b, inputs: { X, scale, B, input_mean, input_var }, attributes: { epsilon, momentum, training_mode } }) => {
+      if (!training_mode) return undefined;
+      const { y, mean, variance } = normalizedByBatch(b, X, scale, B, epsilon);
+      const move = (old: Value, batch: Value): Value => b.add(b.mul(old, momentum), b.mul(batch, 1 - momentum));
+      return { Y: y, running_mean: move(input_mean, mean), running_var: move(input_var, variance) };
+    },
+    rule: ({ b, inputs: { X, scale, input_mean, input_var }, grads: { Y: dy }, attributes, wants }) => {
+      if (!dy) return {};
+      const { epsilon } = attributes;
+      const parts = storedNormalizationGradient({ b, x: X, scale, mean: input_mean, variance: input_var, epsilon, dy });
+      return Object.fromEntries(Object.entries(parts).map(([port, build]) => [port, wants(port as "X") ? build() : undefined]));
+    },
   },
 });
 
@@ -68,16 +81,23 @@ export const layerNormalization = defineOp({
   },
   quantization: calibrated("X"),
   learned: ["Scale", "B"],
-  gradient: ({ b, inputs: { X, Scale, B }, outputs: { Y }, grads: { Y: dy }, attributes, wants }) => {
-    if (!dy) return {};
-    const axis = fromEnd(attributes.axis, b.rank(X));
-    const [mean, inverse] = [b.optionalOutput(Y, 1), b.optionalOutput(Y, 2)];
-    const parts = layerNormalizationGradient({ b, x: X, scale: Scale, dy, mean, inverse, axis });
-    return {
-      X: wants("X") ? parts.dx() : undefined,
-      Scale: wants("Scale") ? parts.dScale() : undefined,
-      B: B && wants("B") ? b.sumTo(dy, b.shape(B)) : undefined,
-    };
+  gradient: {
+    // only where the statistics themselves are read; usually they serve the rule alone
+    expand: ({ b, inputs: { X, Scale, B }, attributes: { axis, epsilon }, wants }) =>
+      wants("Mean") || wants("InvStdDev")
+        ? layerNormalized(b, { x: X, scale: Scale, shift: B, axis: fromEnd(axis, b.rank(X)), epsilon })
+        : undefined,
+    rule: ({ b, inputs: { X, Scale, B }, outputs: { Y }, grads: { Y: dy }, attributes, wants }) => {
+      if (!dy) return {};
+      const axis = fromEnd(attributes.axis, b.rank(X));
+      const [mean, inverse] = [b.optionalOutput(Y, 1), b.optionalOutput(Y, 2)];
+      const parts = layerNormalizationGradient({ b, x: X, scale: Scale, dy, mean, inverse, axis });
+      return {
+        X: wants("X") ? parts.dx() : undefined,
+        Scale: wants("Scale") ? parts.dScale() : undefined,
+        B: B && wants("B") ? b.sumTo(dy, b.shape(B)) : undefined,
+      };
+    },
   },
 });
 

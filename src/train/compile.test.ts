@@ -74,7 +74,7 @@ it.each([
   ["sgd", { momentum: 0.9, weightDecay: 1e-4 }, 0.1],
   ["adam", {}, 0.02],
   ["adamw", {}, 0.02],
-  ["lion", { weightDecay: 0.1 }, 0.01],
+  ["lion", { weightDecay: 0.1 }, 0.02],
 ] as const)("learns with %s %o", async (name, settings, learningRate) => {
   const optimizer = optimizerSchema.parse({ name, ...settings });
   const compiled = compileTraining(model, options(optimizer, { clipNorm: 5, average: true, masks: true }));

@@ -11,16 +11,20 @@ const maxRounds = 8;
  * static. `keep` leaves nodes as they are (nodes that no gradient passes through).
  */
 export function expandComposites(b: GraphBuilder, keep: (node: Node) => boolean = () => false): void {
+  const kept = new Set<Node>();
   for (let round = 0; round < maxRounds; round++) {
-    const expandable = [...b.graph.nodes].filter((node) => typeof recordOf(node, b.opsets).gradient === "object" && !keep(node));
+    const expandable = [...b.graph.nodes].filter(
+      (node) => typeof recordOf(node, b.opsets).gradient === "object" && !kept.has(node) && !keep(node),
+    );
     if (expandable.length === 0) return;
-    for (const node of expandable) expandNode(b, node);
+    for (const node of expandable) if (!expandNode(b, node)) kept.add(node);
   }
 }
 
-function expandNode(b: GraphBuilder, node: Node): void {
+/** False where the node is to stay as it is. */
+function expandNode(b: GraphBuilder, node: Node): boolean {
   const def = recordOf(node, b.opsets);
-  if (typeof def.gradient !== "object") return;
+  if (typeof def.gradient !== "object") return false;
   const { expand } = def.gradient;
   const wanted = namePorts(
     def.outputs,
@@ -35,7 +39,8 @@ function expandNode(b: GraphBuilder, node: Node): void {
       }),
       wants: (output) => wanted[output] !== undefined,
     }),
-  ) as Readonly<Record<string, Value | undefined>>;
+  ) as Readonly<Record<string, Value | undefined>> | undefined;
+  if (!results) return false;
   for (const [port, old] of Object.entries(wanted)) {
     if (!old || (old.uses.size === 0 && !old.isGraphOutput)) continue;
     const made = results[port];
@@ -43,4 +48,5 @@ function expandNode(b: GraphBuilder, node: Node): void {
     (node.graph as Graph).replaceAllUses(old, made);
   }
   (node.graph as Graph).remove(node);
+  return true;
 }

@@ -125,10 +125,11 @@ function missing(node: Node): never {
 function backward(b: GraphBuilder, node: Node, reached: ReadonlySet<Value>, gradients: Gradients): void {
   const def = recordOf(node, b.opsets);
   if (def.gradient === "none") return;
-  if (typeof def.gradient !== "function") missing(node);
+  const rule = typeof def.gradient === "object" ? def.gradient.rule : def.gradient;
+  if (!rule) missing(node);
   const wanted = node.inputs.map((input) => input !== undefined && reached.has(input) && isFloatValue(input));
   if (!wanted.some(Boolean)) return;
-  const results = def.gradient({
+  const results = rule({
     b,
     inputs: namePorts(def.inputs, node.inputs),
     outputs: namePorts(def.outputs, node.outputs),

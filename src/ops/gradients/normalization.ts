@@ -51,3 +51,38 @@ export function storedNormalizationGradient({ b, x, scale, mean, variance, epsil
     input_var: () => b.mul(b.mul(b.mul(factor, b.square(inverse)), centred()), -0.5),
   };
 }
+
+/** y by the batch's own mean and (biased) variance per channel, by primitives. */
+export function normalizedByBatch(b: GraphBuilder, x: Value, scale: Value, shift: Value, epsilon: number) {
+  const shape = b.shape(x);
+  const perChannel = shape.map((_, i) => (i === 1 ? (shape[1] as number) : 1));
+  const axes = shape.flatMap((_, i) => (i === 1 ? [] : [i]));
+  const mean = b.reduceMean(x, axes);
+  const centred = b.sub(x, mean);
+  const variance = b.reduceMean(b.square(centred), axes);
+  const factor = b.div(b.reshape(scale, perChannel), b.sqrt(b.add(variance, epsilon)));
+  const channels = [shape[1] as number];
+  return {
+    y: b.add(b.mul(centred, factor), b.reshape(shift, perChannel)),
+    mean: b.reshape(mean, channels),
+    variance: b.reshape(variance, channels),
+  };
+}
+
+interface LayerNormalized {
+  readonly x: Value;
+  readonly scale: Value;
+  readonly shift: Value | undefined;
+  readonly axis: number;
+  readonly epsilon: number;
+}
+
+/** Layer normalization by primitives, with its statistics. */
+export function layerNormalized(b: GraphBuilder, { x, scale, shift, axis, epsilon }: LayerNormalized) {
+  const axes = b.shape(x).flatMap((_, i) => (i >= axis ? [i] : []));
+  const mean = b.reduceMean(x, axes);
+  const centred = b.sub(x, mean);
+  const inverse = b.reciprocal(b.sqrt(b.add(b.reduceMean(b.square(centred), axes), epsilon)));
+  const scaled = b.mul(b.mul(centred, inverse), scale);
+  return { Y: shift ? b.add(scaled, shift) : scaled, Mean: mean, InvStdDev: inverse };
+}
