@@ -2,7 +2,7 @@ import { type Dim, numel, type Shape } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, type Cost, defineOp, type StaticInfo, type TensorInfo } from "./define.ts";
-import { convGeometry, convInputGradient, swappedWeightGradient } from "./gradients/conv.ts";
+import { convForward, convGeometry, convInputGradient, swappedWeightGradient, transposedGeometry } from "./gradients/conv.ts";
 import { anyOfRank, like, type Reject } from "./type-rules.ts";
 import { transposedOutput, windowAttributes, windowOutput } from "./window.ts";
 
@@ -118,6 +118,17 @@ export const convTranspose = defineOp({
     return depthwise ? [batch, link(input(0, 1), input(1, 0)), link(input(1, 0), output(0, 1)), ...bias] : [batch];
   },
   quantization: { activations: ["X"], weight: { input: "W", channelAxis: () => 1, bias: "B" }, output: "calibrated" },
+  learned: ["W", "B"],
+  gradient: ({ b, inputs: { X, W, B }, outputs: { Y }, grads: { Y: dy }, attributes, wants }) => {
+    if (!dy) return {};
+    // the convolution that this one transposes takes y to x
+    const geometry = transposedGeometry(b, X, W, Y, attributes);
+    return {
+      X: wants("X") ? convForward(b, geometry, dy, W) : undefined,
+      W: wants("W") ? swappedWeightGradient(b, geometry, dy, X) : undefined,
+      B: B && wants("B") ? b.reduceSum(dy, [0, ...geometry.strides.map((_, i) => i + 2)], false) : undefined,
+    };
+  },
 });
 
 export const deformConv = defineOp({

@@ -1,7 +1,9 @@
-import { type Dim, numel, type Shape } from "../ir/index.ts";
+import { type Dim, numel, type Shape, type Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
+import type { GraphBuilder } from "./builder.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, calibrated, defineOp, type QuantizationFacet, sameScale } from "./define.ts";
+import { averagePoolGradient, lpPoolGradient, lpSlope, maxPoolGradient } from "./gradients/pool.ts";
 import { anyOfRank, integersOf, like } from "./type-rules.ts";
 import { transposedOutput, windowOutput } from "./window.ts";
 
@@ -46,6 +48,8 @@ export const maxPool = defineOp({
   cost: (_, { Y }, { kernel_shape }) => windowCost(Y.shape, kernel_shape),
   channels: ({ outputShapes }) => (outputShapes[1] ? [] : batchAndChannel()), // indices count through all channels
   quantization: sameScale("X"),
+  gradient: ({ b, inputs: { X }, outputs: { Y }, grads: { Y: dy }, attributes }) =>
+    dy ? { X: maxPoolGradient(b, X, Y, dy, attributes) } : {},
 });
 
 export const averagePool = defineOp({
@@ -58,6 +62,8 @@ export const averagePool = defineOp({
   cost: (_, { Y }, { kernel_shape }) => windowCost(Y.shape, kernel_shape),
   channels: batchAndChannel,
   quantization: calibrated("X"),
+  gradient: ({ b, inputs: { X }, outputs: { Y }, grads: { Y: dy }, attributes }) =>
+    dy ? { X: averagePoolGradient(b, X, Y, dy, attributes) } : {},
 });
 
 export const lpPool = defineOp({
@@ -69,9 +75,19 @@ export const lpPool = defineOp({
   infer: ({ X }, call) => ({ Y: like(X, pooled(X.shape, call)) }),
   cost: (_, { Y }, { kernel_shape }) => ({ macs: 0, flops: 2 * numel(Y.shape) * numel(kernel_shape) }),
   channels: batchAndChannel,
+  gradient: ({ b, inputs: { X }, outputs: { Y }, grads: { Y: dy }, attributes }) =>
+    dy ? { X: lpPoolGradient(b, X, Y, dy, attributes) } : {},
 });
 
-function globalPool(type: string, since: number, quantization?: QuantizationFacet<"X">) {
+interface GlobalPool {
+  readonly b: GraphBuilder;
+  readonly x: Value;
+  readonly y: Value;
+  readonly dy: Value;
+  readonly p: number;
+}
+
+function globalPool(type: string, since: number, gradient: (call: GlobalPool) => Value, quantization?: QuantizationFacet<"X">) {
   return defineOp({
     type,
     since,
@@ -87,13 +103,24 @@ function globalPool(type: string, since: number, quantization?: QuantizationFace
     cost: ({ X }) => ({ macs: 0, flops: numel(X.shape) }),
     channels: batchAndChannel,
     ...(quantization ? { quantization } : {}),
+    gradient: ({ b, inputs: { X }, outputs: { Y }, grads: { Y: dy }, attributes: { p } }) =>
+      dy ? { X: b.expand(gradient({ b, x: X, y: Y, dy, p }), b.shape(X)) } : {},
   });
 }
 
 export const globalPools = [
-  globalPool("GlobalAveragePool", 1, calibrated("X")),
-  globalPool("GlobalMaxPool", 1, sameScale("X")),
-  globalPool("GlobalLpPool", 2),
+  globalPool("GlobalAveragePool", 1, ({ b, x, y, dy }) => b.mul(dy, b.size(y) / b.size(x)), calibrated("X")),
+  globalPool(
+    "GlobalMaxPool",
+    1,
+    ({ b, x, y, dy }) => {
+      const hit = b.cast(b.op("Equal", [x, y]), "float32");
+      const axes = b.shape(x).flatMap((_, i) => (i < 2 ? [] : [i]));
+      return b.mul(hit, b.div(dy, b.reduceSum(hit, axes)));
+    },
+    sameScale("X"),
+  ),
+  globalPool("GlobalLpPool", 2, ({ b, x, y, dy, p }) => lpSlope(b, x, y, dy, p, (values) => values)),
 ];
 
 export const maxUnpool = defineOp({
@@ -110,6 +137,8 @@ export const maxUnpool = defineOp({
     return { output: like(X, [X.shape[0] as Dim, X.shape[1] as Dim, ...spatial]) };
   },
   channels: "barrier", // indices count through the whole tensor
+  gradient: ({ b, inputs: { X, I: places }, grads: { output: dy } }) =>
+    dy ? { X: b.reshape(b.op("Gather", [b.reshape(dy, [b.size(dy)]), b.reshape(places, [b.size(X)])]), b.shape(X)) } : {},
 });
 
 /** Rois choose batch entries, channels pass through. */

@@ -2,6 +2,7 @@ import { type Dim, floorDivDims, mulDims, numel, type Shape, toNumbers } from ".
 import { attr } from "./attributes.ts";
 import { sameAxes } from "./channel-links.ts";
 import { type Cost, defineOp, type StaticInfo, sameScale, type TensorInfo } from "./define.ts";
+import { resizeGradient } from "./gradients/resize.ts";
 import { anyOfRank, axisIndex, elementsOf, like, type Reject, unranked } from "./type-rules.ts";
 
 /** Neighbours that one output element is interpolated from, along an axis that changes. */
@@ -115,6 +116,12 @@ export const resize = defineOp({
   cost: ({ X }, { Y }, { mode }) => resizeCost(X, Y, mode),
   channels: unchangedAxes,
   quantization: sameScale("X"),
+  gradient: ({ b, inputs: { X, roi, scales }, outputs: { Y }, grads: { Y: dy }, attributes }) => {
+    if (!dy) return {};
+    const { axes, keep_aspect_ratio_policy: _, ...settings } = attributes;
+    const listed = axes?.map((axis) => (axis < 0 ? axis + b.rank(X) : axis)) ?? b.shape(X).map((__, i) => i);
+    return { X: resizeGradient({ b, x: X, y: Y, dy, scales, roi, attributes: settings, axes: listed }) };
+  },
 });
 
 /** Resize's form in opset 10. */

@@ -1,5 +1,6 @@
 import type { Value } from "../../ir/index.ts";
 import type { GraphBuilder } from "../builder.ts";
+import { explicitPads, type WindowSettings } from "./window.ts";
 
 /** All numbers that a convolution of static shape is described by: x [N, C, spatial…] ∗ w [M, C/group, kernel…] → y [N, M, spatial…]. */
 export interface ConvGeometry {
@@ -13,33 +14,8 @@ export interface ConvGeometry {
   readonly group: number;
 }
 
-export interface ConvAttributes {
-  readonly strides: readonly number[] | undefined;
-  readonly dilations: readonly number[] | undefined;
-  readonly pads: readonly number[] | undefined;
-  readonly auto_pad: string;
+export interface ConvAttributes extends WindowSettings {
   readonly group: number;
-}
-
-/** Padding that SAME_UPPER and SAME_LOWER stand for; explicit pads otherwise. */
-function explicitPads(
-  spatial: readonly number[],
-  kernel: readonly number[],
-  a: ConvAttributes,
-  strides: readonly number[],
-  dilations: readonly number[],
-): number[] {
-  const rank = spatial.length;
-  if (a.auto_pad === "NOTSET" || a.auto_pad === "") return [...(a.pads ?? new Array<number>(2 * rank).fill(0))];
-  if (a.auto_pad === "VALID") return new Array<number>(2 * rank).fill(0);
-  const totals = spatial.map((extent, i) => {
-    const covered = ((kernel[i] as number) - 1) * (dilations[i] as number) + 1;
-    const stride = strides[i] as number;
-    return Math.max(0, (Math.ceil(extent / stride) - 1) * stride + covered - extent);
-  });
-  const small = totals.map((total) => Math.floor(total / 2));
-  const large = totals.map((total, i) => total - (small[i] as number));
-  return a.auto_pad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
 }
 
 export function convGeometry(b: GraphBuilder, x: Value, w: Value, y: Value, a: ConvAttributes): ConvGeometry {
@@ -74,14 +50,69 @@ export function convInputGradient(b: GraphBuilder, g: ConvGeometry, w: Value, dy
 
 /** dW by a convolution whose batch and channel axes are swapped: works for every geometry. */
 export function swappedWeightGradient(b: GraphBuilder, g: ConvGeometry, x: Value, dy: Value): Value {
-  const [n, c] = g.x as readonly [number, number];
+  const { x: cut, pads } = trimmed(b, g, x);
+  const extents = b.shape(cut);
+  const [n, c] = extents as readonly [number, number];
   const m = g.w[0] as number;
   const spatial = g.strides.map((_, i) => i);
   const perGroup = c / g.group;
-  const split = b.reshape(x, [n, g.group, perGroup, ...g.x.slice(2)]);
-  const input = b.reshape(b.transpose(split, [2, 1, 0, ...spatial.map((i) => i + 3)]), [perGroup, g.group * n, ...g.x.slice(2)]);
+  const split = b.reshape(cut, [n, g.group, perGroup, ...extents.slice(2)]);
+  const input = b.reshape(b.transpose(split, [2, 1, 0, ...spatial.map((i) => i + 3)]), [
+    perGroup,
+    g.group * n,
+    ...extents.slice(2),
+  ]);
   const kernel = b.transpose(dy, [1, 0, ...spatial.map((i) => i + 2)]);
-  let dw = b.op("Conv", [input, kernel], { strides: g.dilations, dilations: g.strides, pads: g.pads, group: g.group });
+  let dw = b.op("Conv", [input, kernel], { strides: g.dilations, dilations: g.strides, pads, group: g.group });
   for (const i of spatial) dw = b.slice(dw, i + 2, 0, g.w[i + 2] as number);
   return b.reshape(b.transpose(dw, [1, 0, ...spatial.map((i) => i + 2)]), [m, perGroup, ...g.w.slice(2)]);
+}
+
+export interface TransposedAttributes extends ConvAttributes {
+  readonly output_padding: readonly number[] | undefined;
+  readonly output_shape: readonly number[] | undefined;
+}
+
+/**
+ * A transposed convolution x [N, C, …] → y is the input gradient of a convolution y → x with the same weight. Its padding at the end is
+ * whatever makes the extents meet: output padding, output shapes and automatic padding are in it already.
+ */
+export function transposedGeometry(b: GraphBuilder, x: Value, w: Value, y: Value, a: TransposedAttributes): ConvGeometry {
+  const [xs, ws, ys] = [b.shape(x), b.shape(w), b.shape(y)];
+  const rank = xs.length - 2;
+  const strides = a.strides ?? new Array<number>(rank).fill(1);
+  const dilations = a.dilations ?? new Array<number>(rank).fill(1);
+  const computed = (a.auto_pad !== "NOTSET" && a.auto_pad !== "" && a.auto_pad !== "VALID") || a.output_shape !== undefined;
+  const totals = strides.map((stride, i) => {
+    const grown =
+      stride * ((xs[i + 2] as number) - 1) +
+      (a.output_padding?.[i] ?? 0) +
+      ((ws[i + 2] as number) - 1) * (dilations[i] as number) +
+      1;
+    return grown - (ys[i + 2] as number);
+  });
+  const begin = totals.map((total, i) => {
+    if (!computed) return a.auto_pad === "VALID" ? 0 : (a.pads?.[i] ?? 0);
+    const half = Math.floor(Math.max(0, total) / 2);
+    return a.auto_pad === "SAME_UPPER" ? half : Math.max(0, total) - half;
+  });
+  const end = begin.map((before, i) => (totals[i] as number) - before - (a.output_padding?.[i] ?? 0));
+  return { x: ys, w: ws, y: xs, strides, dilations, pads: [...begin, ...end], group: a.group };
+}
+
+/** The convolution that a geometry describes; padding at the end may be negative, where rows are cut off. */
+export function convForward(b: GraphBuilder, g: ConvGeometry, x: Value, w: Value): Value {
+  const cut = trimmed(b, g, x);
+  return b.op("Conv", [cut.x, w], { strides: g.strides, dilations: g.dilations, pads: cut.pads, group: g.group });
+}
+
+/** Negative padding cuts the input instead. */
+function trimmed(b: GraphBuilder, g: ConvGeometry, x: Value): { x: Value; pads: readonly number[] } {
+  const rank = g.strides.length;
+  let value = x;
+  g.strides.forEach((_, i) => {
+    const cut = Math.max(0, -(g.pads[i + rank] as number));
+    if (cut > 0) value = b.slice(value, i + 2, 0, (b.shape(value)[i + 2] as number) - cut);
+  });
+  return { x: value, pads: g.pads.map((pad) => Math.max(0, pad)) };
 }
