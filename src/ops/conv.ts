@@ -2,7 +2,9 @@ import { type Dim, numel, type Shape } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, type Cost, defineOp, type StaticInfo, type TensorInfo } from "./define.ts";
-import { convForward, convGeometry, convInputGradient, swappedWeightGradient, transposedGeometry } from "./gradients/conv.ts";
+import { convForward, convGeometry, transposedGeometry } from "./gradients/conv.ts";
+import { convInputGradient } from "./gradients/conv-input.ts";
+import { convWeightGradient } from "./gradients/conv-weight.ts";
 import { anyOfRank, like, type Reject } from "./type-rules.ts";
 import { transposedOutput, windowAttributes, windowOutput } from "./window.ts";
 
@@ -84,7 +86,7 @@ export const conv = defineOp({
     const geometry = convGeometry(b, X, W, Y, attributes);
     return {
       X: wants("X") ? convInputGradient(b, geometry, W, dy) : undefined,
-      W: wants("W") ? swappedWeightGradient(b, geometry, X, dy) : undefined,
+      W: wants("W") ? convWeightGradient(b, geometry, X, dy) : undefined,
       B: B && wants("B") ? b.reduceSum(dy, [0, ...geometry.strides.map((_, i) => i + 2)], false) : undefined,
     };
   },
@@ -125,7 +127,7 @@ export const convTranspose = defineOp({
     const geometry = transposedGeometry(b, X, W, Y, attributes);
     return {
       X: wants("X") ? convForward(b, geometry, dy, W) : undefined,
-      W: wants("W") ? swappedWeightGradient(b, geometry, dy, X) : undefined,
+      W: wants("W") ? convWeightGradient(b, geometry, dy, X) : undefined,
       B: B && wants("B") ? b.reduceSum(dy, [0, ...geometry.strides.map((_, i) => i + 2)], false) : undefined,
     };
   },

@@ -9,7 +9,7 @@ export interface ConvGeometry {
   readonly y: readonly number[];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
-  /** Before each spatial axis, then after each; auto_pad resolved. */
+  /** Before each spatial axis, then after each; automatic padding resolved. Negative where a transposed convolution pads its output. */
   readonly pads: readonly number[];
   readonly group: number;
 }
@@ -25,47 +25,6 @@ export function convGeometry(b: GraphBuilder, x: Value, w: Value, y: Value, a: C
   const dilations = a.dilations ?? new Array<number>(rank).fill(1);
   const pads = explicitPads(xs.slice(2), ws.slice(2), a, strides, dilations);
   return { x: xs, w: ws, y: b.shape(y), strides, dilations, pads, group: a.group };
-}
-
-/** dX by a transposed convolution; output padding restores rows that the stride skipped. */
-export function convInputGradient(b: GraphBuilder, g: ConvGeometry, w: Value, dy: Value): Value {
-  const rank = g.strides.length;
-  const grown = g.strides.map(
-    (stride, i) =>
-      stride * ((g.y[i + 2] as number) - 1) +
-      ((g.w[i + 2] as number) - 1) * (g.dilations[i] as number) +
-      1 -
-      (g.pads[i] as number) -
-      (g.pads[i + rank] as number),
-  );
-  const missing = grown.map((extent, i) => (g.x[i + 2] as number) - extent);
-  return b.op("ConvTranspose", [dy, w], {
-    strides: g.strides,
-    dilations: g.dilations,
-    pads: g.pads,
-    group: g.group,
-    ...(missing.some((m) => m !== 0) ? { output_padding: missing } : {}),
-  });
-}
-
-/** dW by a convolution whose batch and channel axes are swapped: works for every geometry. */
-export function swappedWeightGradient(b: GraphBuilder, g: ConvGeometry, x: Value, dy: Value): Value {
-  const { x: cut, pads } = trimmed(b, g, x);
-  const extents = b.shape(cut);
-  const [n, c] = extents as readonly [number, number];
-  const m = g.w[0] as number;
-  const spatial = g.strides.map((_, i) => i);
-  const perGroup = c / g.group;
-  const split = b.reshape(cut, [n, g.group, perGroup, ...extents.slice(2)]);
-  const input = b.reshape(b.transpose(split, [2, 1, 0, ...spatial.map((i) => i + 3)]), [
-    perGroup,
-    g.group * n,
-    ...extents.slice(2),
-  ]);
-  const kernel = b.transpose(dy, [1, 0, ...spatial.map((i) => i + 2)]);
-  let dw = b.op("Conv", [input, kernel], { strides: g.dilations, dilations: g.strides, pads, group: g.group });
-  for (const i of spatial) dw = b.slice(dw, i + 2, 0, g.w[i + 2] as number);
-  return b.reshape(b.transpose(dw, [1, 0, ...spatial.map((i) => i + 2)]), [m, perGroup, ...g.w.slice(2)]);
 }
 
 export interface TransposedAttributes extends ConvAttributes {
@@ -84,12 +43,8 @@ export function transposedGeometry(b: GraphBuilder, x: Value, w: Value, y: Value
   const dilations = a.dilations ?? new Array<number>(rank).fill(1);
   const computed = (a.auto_pad !== "NOTSET" && a.auto_pad !== "" && a.auto_pad !== "VALID") || a.output_shape !== undefined;
   const totals = strides.map((stride, i) => {
-    const grown =
-      stride * ((xs[i + 2] as number) - 1) +
-      (a.output_padding?.[i] ?? 0) +
-      ((ws[i + 2] as number) - 1) * (dilations[i] as number) +
-      1;
-    return grown - (ys[i + 2] as number);
+    const taps = ((ws[i + 2] as number) - 1) * (dilations[i] as number) + 1;
+    return stride * ((xs[i + 2] as number) - 1) + (a.output_padding?.[i] ?? 0) + taps - (ys[i + 2] as number);
   });
   const begin = totals.map((total, i) => {
     if (!computed) return a.auto_pad === "VALID" ? 0 : (a.pads?.[i] ?? 0);
@@ -100,14 +55,14 @@ export function transposedGeometry(b: GraphBuilder, x: Value, w: Value, y: Value
   return { x: ys, w: ws, y: xs, strides, dilations, pads: [...begin, ...end], group: a.group };
 }
 
-/** The convolution that a geometry describes; padding at the end may be negative, where rows are cut off. */
+/** The convolution that a geometry describes. */
 export function convForward(b: GraphBuilder, g: ConvGeometry, x: Value, w: Value): Value {
   const cut = trimmed(b, g, x);
   return b.op("Conv", [cut.x, w], { strides: g.strides, dilations: g.dilations, pads: cut.pads, group: g.group });
 }
 
 /** Negative padding cuts the input instead. */
-function trimmed(b: GraphBuilder, g: ConvGeometry, x: Value): { x: Value; pads: readonly number[] } {
+export function trimmed(b: GraphBuilder, g: ConvGeometry, x: Value): { readonly x: Value; readonly pads: readonly number[] } {
   const rank = g.strides.length;
   let value = x;
   g.strides.forEach((_, i) => {
@@ -116,3 +71,34 @@ function trimmed(b: GraphBuilder, g: ConvGeometry, x: Value): { x: Value; pads: 
   });
   return { x: value, pads: g.pads.map((pad) => Math.max(0, pad)) };
 }
+
+/** One of several equal ways to compute a gradient, each fastest for some shapes. */
+export interface Formulation {
+  readonly name: string;
+  readonly applies: (g: ConvGeometry) => boolean;
+  /** `operand`: the input for the weight's gradient, the weight for the input's. */
+  readonly build: (b: GraphBuilder, g: ConvGeometry, operand: Value, dy: Value) => Value;
+}
+
+/** What the speed depends on, as text: the geometry itself. */
+export const geometryKey = (g: ConvGeometry): string => JSON.stringify(g);
+export const geometryOf = (key: string): ConvGeometry => JSON.parse(key) as ConvGeometry;
+
+/** Builds the formulation that the builder's chooser names, else the one that `usual` names. */
+export function buildChosen(
+  b: GraphBuilder,
+  role: string,
+  formulations: readonly Formulation[],
+  usual: (g: ConvGeometry) => string,
+  call: { readonly g: ConvGeometry; readonly operand: Value; readonly dy: Value },
+): Value {
+  const legal = formulations.filter(({ applies }) => applies(call.g));
+  const names = legal.map(({ name }) => name);
+  const wanted = b.choose(role, geometryKey(call.g), names) ?? usual(call.g);
+  const chosen = legal.find(({ name }) => name === wanted) ?? (legal[0] as Formulation);
+  return chosen.build(b, call.g, call.operand, call.dy);
+}
+
+export const isPointwise = (g: ConvGeometry): boolean => g.w.slice(2).every((k) => k === 1) && g.pads.every((pad) => pad === 0);
+export const isDepthwise = (g: ConvGeometry): boolean => g.group > 1 && g.w[1] === 1 && g.x[1] === g.group;
+export const positions = (shape: readonly number[]): number => shape.slice(2).reduce((a, dim) => a * dim, 1);
