@@ -1,6 +1,8 @@
-import { addDims, type Dim, floorDivDims, mulDims, numel, type Shape } from "../ir/index.ts";
+import { addDims, type Dim, floorDivDims, mulDims, numel, type Shape, type Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
+import type { GraphBuilder } from "./builder.ts";
 import { barrier, type Cost, defineOp, type StaticInfo, type TensorInfo } from "./define.ts";
+import { attend, joinHeads, keyMaskBias, maskBias, rotate, splitHeads } from "./gradients/attention.ts";
 import { like } from "./type-rules.ts";
 
 /** Extents of one of Q, K and V, whichever way its heads are laid out. */
@@ -59,9 +61,48 @@ export const attention = defineOp({
     return attentionCost(Number(q.batch) * Number(q.heads) * Number(q.length), keys, Number(q.size), Number(v.size));
   },
   channels: barrier, // heads are counted by attributes
+  gradient: {
+    expand: ({ b, inputs: { Q, K, V, attn_mask, past_key, past_value, nonpad_kv_seqlen }, attributes: a, wants }) => {
+      if (nonpad_kv_seqlen) return undefined;
+      const packed = b.rank(Q) === 3;
+      const heads = (x: Value, count: number | undefined): Value => (packed ? splitHeads(b, x, count as number) : x);
+      const joined = (past: Value | undefined, x: Value): Value => (past ? b.concat([past, x], 2) : x);
+      const k = joined(past_key, heads(K, a.kv_num_heads));
+      const v = joined(past_value, heads(V, a.kv_num_heads));
+      const { y, stages } = attend(b, {
+        q: heads(Q, a.q_num_heads),
+        k,
+        v,
+        scale: a.scale,
+        causal: a.is_causal ? { offset: past_key ? (b.shape(past_key)[2] as number) : 0 } : undefined,
+        bias: attn_mask && maskBias(b, attn_mask, -1e9),
+        softcap: a.softcap,
+      });
+      return {
+        Y: packed ? joinHeads(b, y) : y,
+        present_key: wants("present_key") ? b.op("Identity", [k]) : undefined,
+        present_value: wants("present_value") ? b.op("Identity", [v]) : undefined,
+        qk_matmul_output: stages[a.qk_matmul_output_mode],
+      };
+    },
+  },
 });
 
-const rotated = (X: StaticInfo): Cost => ({ macs: 0, flops: 3 * numel(X.shape) });
+const rotationCost = (X: StaticInfo): Cost => ({ macs: 0, flops: 3 * numel(X.shape) });
+
+/** Only the first `size` features of a head turn; 0 means all. */
+function rotated(
+  b: GraphBuilder,
+  x: Value,
+  cos: Value,
+  sin: Value,
+  { interleaved, size }: { interleaved: boolean; size: number },
+): Value {
+  const width = b.shape(x).at(-1) as number;
+  if (size === 0 || size === width) return rotate(b, x, cos, sin, interleaved);
+  const [turning, rest] = b.split(x, [size, width - size], b.rank(x) - 1) as readonly [Value, Value];
+  return b.concat([rotate(b, turning, cos, sin, interleaved), rest], b.rank(x) - 1);
+}
 
 export const rotaryEmbedding = defineOp({
   type: "RotaryEmbedding",
@@ -70,8 +111,28 @@ export const rotaryEmbedding = defineOp({
   outputs: ["Y"],
   attributes: { interleaved: attr.int(0), num_heads: attr.int(), rotary_embedding_dim: attr.int(0) },
   infer: ({ X }) => ({ Y: like(X) }),
-  cost: ({ X }) => rotated(X),
+  cost: ({ X }) => rotationCost(X),
   channels: barrier,
+  gradient: {
+    expand: ({
+      b,
+      inputs: { X, cos_cache, sin_cache, position_ids },
+      attributes: { interleaved, num_heads, rotary_embedding_dim },
+    }) => {
+      const packed = b.rank(X) === 3;
+      const x = packed ? splitHeads(b, X, num_heads as number) : X;
+      const rows = (cache: Value): Value => {
+        const picked = position_ids ? b.op("Gather", [cache, position_ids], { axis: 0 }) : cache;
+        const [batch, length, half] = b.shape(picked) as readonly [number, number, number];
+        return b.reshape(picked, [batch, 1, length, half]);
+      };
+      const turned = rotated(b, x, rows(cos_cache), rows(sin_cache), {
+        interleaved: interleaved !== 0,
+        size: rotary_embedding_dim,
+      });
+      return { Y: packed ? joinHeads(b, turned) : turned };
+    },
+  },
 });
 
 export const fusedRotaryEmbedding = defineOp({
@@ -88,7 +149,7 @@ export const fusedRotaryEmbedding = defineOp({
     scale: attr.float(1),
   },
   infer: ({ input }) => ({ output: like(input) }),
-  cost: ({ input }) => rotated(input),
+  cost: ({ input }) => rotationCost(input),
   channels: barrier,
 });
 
@@ -144,6 +205,34 @@ export const multiHeadAttention = defineOp({
     return attentionCost(batch * num_heads * length, keys + (past_key?.shape[2] ?? 0), size, size);
   },
   channels: barrier,
+  gradient: {
+    expand: ({ b, inputs, attributes: { num_heads, scale, unidirectional, mask_filter_value }, wants }) => {
+      const { query, key, value, bias, key_padding_mask: mask, attention_bias, past_key, past_value } = inputs;
+      if (!key || !value || inputs.past_sequence_length || (mask && b.rank(mask) !== 2)) return undefined;
+      const sizes = [query, key, value].map((x) => (b.rank(x) === 3 ? (b.shape(x)[2] as number) : 0));
+      const shifts = bias ? b.split(bias, sizes, 0) : [];
+      const headed = (x: Value, i: number): Value =>
+        b.rank(x) === 4 ? x : splitHeads(b, shifts[i] ? b.add(x, shifts[i] as Value) : x, num_heads);
+      const joined = (past: Value | undefined, x: Value): Value => (past ? b.concat([past, x], 2) : x);
+      const [k, v] = [joined(past_key, headed(key, 1)), joined(past_value, headed(value, 2))];
+      const masks = [attention_bias, mask && keyMaskBias(b, mask, mask_filter_value)].filter((part) => part !== undefined);
+      const { y, stages } = attend(b, {
+        q: headed(query, 0),
+        k,
+        v,
+        scale,
+        causal: unidirectional ? { offset: (b.shape(k)[2] as number) - (b.shape(query)[1] as number) } : undefined,
+        bias: masks.length > 0 ? masks.reduce((a, part) => b.add(a, part)) : undefined,
+        masked: mask_filter_value,
+      });
+      return {
+        output: joinHeads(b, y),
+        present_key: wants("present_key") ? b.op("Identity", [k]) : undefined,
+        present_value: wants("present_value") ? b.op("Identity", [v]) : undefined,
+        qk: stages[0],
+      };
+    },
+  },
 });
 
 const selfAttentionAttributes = {
@@ -197,6 +286,32 @@ export const fusedAttention = defineOp({
   },
   cost: ({ input, weights, past }, { output }, { num_heads }) => selfAttentionCost(input, weights, past, output, num_heads),
   channels: barrier,
+  learned: ["weights", "bias"],
+  gradient: {
+    expand: ({ b, inputs, attributes: a, wants }) => {
+      const { input: x, weights, bias, mask_index: mask, past, attention_bias } = inputs;
+      if (a.do_rotary || inputs.past_sequence_length || (mask && b.rank(mask) !== 2)) return undefined;
+      const width = b.shape(weights)[1] as number;
+      const sizes = a.qkv_hidden_sizes ?? [width / 3, width / 3, width / 3];
+      const projected = b.matMul(x, weights);
+      const parts = b.split(bias ? b.add(projected, bias) : projected, sizes, 2).map((part) => splitHeads(b, part, a.num_heads));
+      const [q, ownK, ownV] = parts as [Value, Value, Value];
+      const cache = past ? b.split(past, [1, 1], 0).map((half) => b.reshape(half, b.shape(half).slice(1))) : [];
+      const [k, v] = [cache[0] ? b.concat([cache[0], ownK], 2) : ownK, cache[1] ? b.concat([cache[1], ownV], 2) : ownV];
+      const masks = [attention_bias, mask && keyMaskBias(b, mask, a.mask_filter_value)].filter((part) => part !== undefined);
+      const { y } = attend(b, {
+        q,
+        k,
+        v,
+        scale: a.scale,
+        causal: a.unidirectional ? { offset: (b.shape(k)[2] as number) - (b.shape(x)[1] as number) } : undefined,
+        bias: masks.length > 0 ? masks.reduce((sum, part) => b.add(sum, part)) : undefined,
+        masked: a.mask_filter_value,
+      });
+      const lifted = (part: Value): Value => b.reshape(part, [1, ...b.shape(part)]);
+      return { output: joinHeads(b, y), present: wants("present") ? b.concat([lifted(k), lifted(v)], 0) : undefined };
+    },
+  },
 });
 
 export const qAttention = defineOp({

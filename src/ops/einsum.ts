@@ -1,7 +1,8 @@
-import { broadcastDims, type Dim, numel, type Shape } from "../ir/index.ts";
+import { broadcastDims, type Dim, numel, type Shape, type Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelLink, defineOp, type PortAxis } from "./define.ts";
+import { einsumGradient } from "./gradients/einsum.ts";
 import type { Reject } from "./type-rules.ts";
 
 interface Equation {
@@ -113,5 +114,15 @@ export const einsum = defineOp({
       visit(label, output(0, axis));
     });
     return links;
+  },
+  gradient: ({ b, inputs: { Inputs }, grads: { Output: dy }, attributes: { equation }, wants }) => {
+    if (!dy) return {};
+    const inputs = Inputs as readonly Value[];
+    const labels = spell(
+      parseEquation(equation, broken),
+      inputs.map((value) => b.shape(value)),
+      broken,
+    ) as Spelled;
+    return { Inputs: inputs.map((_, i) => (wants("Inputs", i) ? einsumGradient(b, inputs, labels, i, dy) : undefined)) };
   },
 });

@@ -1,9 +1,12 @@
-import { type Dim, numel, type Shape } from "../ir/index.ts";
+import { type Dim, numel, type Shape, type Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
+import type { GraphBuilder } from "./builder.ts";
 import { input, link, output, sameAxes } from "./channel-links.ts";
 import { convCost, convLinks, convShape } from "./conv.ts";
-import { barrier, type ChannelCall, defineOp, elementwise, type TensorInfo } from "./define.ts";
+import { barrier, type ChannelCall, defineOp, elementwise, type OpDef, type TensorInfo } from "./define.ts";
 import { binary, transcendental, unary } from "./elementwise.ts";
+import { activated, rmsNormalized } from "./gradients/expansions.ts";
+import { layerNormalized } from "./gradients/normalization.ts";
 import { gemmLinks, gemmShape, matMulShape } from "./matmul.ts";
 import { layerNormalization } from "./normalization.ts";
 import { axisIndex, like } from "./type-rules.ts";
@@ -27,6 +30,13 @@ export const fusedConv = defineOp({
   channels: (call) => {
     const links = convLinks(call, { x: 0, weight: 1, perOutputChannel: [2] });
     return call.inputShapes[3] ? [...links, link(input(3, 0), output(0, 0)), link(input(3, 1), output(0, 1))] : links;
+  },
+  learned: ["W", "B"],
+  gradient: {
+    expand: ({ b, inputs: { X, W, B, Z }, attributes: { activation, activation_params, ...window } }) => {
+      const y = b.op("Conv", [X, W, B], window);
+      return { Y: activated(b, Z ? b.add(y, Z) : y, activation, activation_params) };
+    },
   },
 });
 
@@ -52,6 +62,13 @@ export const fusedGemm = defineOp({
     return { macs, flops: 2 * macs + (C ? 2 : 1) * numel(Y.shape) };
   },
   channels: (call) => gemmLinks(call),
+  learned: ["B", "C"],
+  gradient: {
+    expand: ({ b, inputs: { A, B, C }, attributes: { alpha, beta, transA, transB, ...a } }) => {
+      const parameters = [a.activation_alpha, a.activation_beta].filter((value) => value !== undefined);
+      return { Y: activated(b, b.op("Gemm", [A, B, C], { alpha, beta, transA, transB }), a.activation, parameters) };
+    },
+  },
 });
 
 /** The matrix as the product sees it: first the batch axes move in front, then the last two axes change places. */
@@ -61,6 +78,15 @@ function arranged(shape: Shape | undefined, transBatch: number, transpose: numbe
   const last = rest.at(-1) as Dim;
   const batched = transBatch ? [...rest.slice(0, -1), first, last] : shape;
   return transpose ? [...batched.slice(0, -2), batched.at(-1) as Dim, batched.at(-2) as Dim] : batched;
+}
+
+/** The same of a value. */
+function arrangedValue(b: GraphBuilder, x: Value, transBatch: number, transpose: number): Value {
+  const rank = b.rank(x);
+  if (rank < 2) return x;
+  const all = Array.from({ length: rank }, (_, i) => i);
+  const batched = transBatch ? b.transpose(x, [...all.slice(1, -1), 0, rank - 1]) : x;
+  return transpose ? b.matrixTranspose(batched) : batched;
 }
 
 export const fusedMatMul = defineOp({
@@ -85,6 +111,13 @@ export const fusedMatMul = defineOp({
     return { macs, flops: 2 * macs };
   },
   channels: fusedMatMulLinks,
+  learned: ["B"],
+  gradient: {
+    expand: ({ b, inputs: { A, B }, attributes: a }) => {
+      const product = b.matMul(arrangedValue(b, A, a.transBatchA, a.transA), arrangedValue(b, B, a.transBatchB, a.transB));
+      return { Y: a.alpha === 1 ? product : b.mul(product, a.alpha) };
+    },
+  },
 });
 
 /** Of the matrix axes; batch axes only where both sides have all of them. */
@@ -104,10 +137,29 @@ function fusedMatMulLinks({ attributes, inputShapes }: ChannelCall) {
   ];
 }
 
+/** A fused activation as the standard ops that it is made from. */
+const fusedActivation = (
+  def: OpDef,
+  expand: (b: GraphBuilder, x: readonly Value[], a: Readonly<Record<string, unknown>>) => Value,
+): OpDef => ({
+  ...def,
+  gradient: {
+    expand: ({ b, inputs, attributes }) => ({
+      [def.outputs[0] as string]: expand(b, Object.values(inputs) as Value[], attributes),
+    }),
+  },
+});
+const exactGelu = (b: GraphBuilder, x: Value): Value => b.op("Gelu", [x], { approximate: "none" });
+
 export const fusedActivations = [
-  unary("Gelu", 1, "X Y", { domain, flops: transcendental }),
-  unary("QuickGelu", 1, "X Y", { domain, attributes: { alpha: attr.float(1.702) }, flops: transcendental }),
-  binary("BiasGelu", 1, "A B C", { domain, flops: transcendental + 1 }),
+  fusedActivation(unary("Gelu", 1, "X Y", { domain, flops: transcendental }), (b, [x]) => exactGelu(b, x as Value)),
+  fusedActivation(
+    unary("QuickGelu", 1, "X Y", { domain, attributes: { alpha: attr.float(1.702) }, flops: transcendental }),
+    (b, [x], { alpha }) => b.mul(x as Value, b.op("Sigmoid", [b.mul(x as Value, Number(alpha))])),
+  ),
+  fusedActivation(binary("BiasGelu", 1, "A B C", { domain, flops: transcendental + 1 }), (b, [x, bias]) =>
+    exactGelu(b, b.add(x as Value, bias as Value)),
+  ),
 ];
 
 export const fastGelu = defineOp({
@@ -119,6 +171,10 @@ export const fastGelu = defineOp({
   infer: ({ X }) => ({ Y: like(X) }),
   cost: (_, { Y }) => ({ macs: 0, flops: transcendental * numel(Y.shape) }),
   channels: elementwise,
+  learned: ["bias"],
+  gradient: {
+    expand: ({ b, inputs: { X, bias } }) => ({ Y: b.op("Gelu", [bias ? b.add(X, bias) : X], { approximate: "tanh" }) }),
+  },
 });
 
 /** Every axis but the last one, which is normalized. */
@@ -147,6 +203,20 @@ const skipNormalization = (type: string, inputs: readonly ["input", "skip", "gam
       const same = call.inputShapes[1]?.length === call.inputShapes[0]?.length;
       return same ? [...links, ...links.map(({ a, b }) => link(input(1, a.axis), b))] : [];
     },
+    gradient: {
+      expand: ({ b, inputs, attributes: { epsilon } }) => {
+        const ports = inputs as unknown as Readonly<Record<"input" | "skip" | "gamma", Value>> & { beta?: Value; bias?: Value };
+        const joined = b.add(ports.input, ports.skip);
+        const sum = ports.bias ? b.add(joined, ports.bias) : joined;
+        const axis = b.rank(sum) - 1;
+        if (!type.includes("Simplified")) {
+          const { Y, Mean, InvStdDev } = layerNormalized(b, { x: sum, scale: ports.gamma, shift: ports.beta, axis, epsilon });
+          return { output: Y, mean: Mean, inv_std_var: InvStdDev, input_skip_bias_sum: sum };
+        }
+        const { y, inverse } = rmsNormalized(b, sum, ports.gamma, axis, epsilon);
+        return { output: y, inv_std_var: inverse, input_skip_bias_sum: sum };
+      },
+    },
   });
 
 export const skipNormalizations = [
@@ -168,6 +238,13 @@ export const simplifiedLayerNormalization = defineOp({
   },
   cost: (_, { Y }) => ({ macs: 0, flops: 4 * numel(Y.shape) }),
   channels: layerNormalization.channels,
+  learned: ["scale"],
+  gradient: {
+    expand: ({ b, inputs: { X, scale }, attributes: { axis, epsilon } }) => {
+      const { y, inverse } = rmsNormalized(b, X, scale, axis < 0 ? axis + b.rank(X) : axis, epsilon);
+      return { Y: y, inv_std_var: inverse };
+    },
+  },
 });
 
 export const embedLayerNormalization = defineOp({

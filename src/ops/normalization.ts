@@ -3,6 +3,14 @@ import { attr } from "./attributes.ts";
 import { fromEnd, input, link, output, sameAxes } from "./channel-links.ts";
 import { type ChannelLink, calibrated, defineOp } from "./define.ts";
 import {
+  groupNormalized,
+  instanceNormalized,
+  localResponse,
+  lpNormalized,
+  meanVarianceNormalized,
+  rmsNormalized,
+} from "./gradients/expansions.ts";
+import {
   layerNormalizationGradient,
   layerNormalized,
   normalizedByBatch,
@@ -49,6 +57,12 @@ export const instanceNormalization = defineOp({
   cost: (_, { output }) => ({ macs: 0, flops: 7 * numel(output.shape) }), // mean, variance, then scale and shift
   channels: ({ inputShapes }) => [...sameAxes(inputShapes[0]?.length, (axis) => axis > 1), ...perChannel(1, 2)],
   quantization: { activations: ["input"], output: "calibrated" },
+  learned: ["scale", "B"],
+  gradient: {
+    expand: ({ b, inputs: { input: x, scale, B }, attributes: { epsilon } }) => ({
+      output: instanceNormalized(b, x, scale, B, epsilon),
+    }),
+  },
 });
 
 export const groupNormalization = defineOp({
@@ -60,6 +74,12 @@ export const groupNormalization = defineOp({
   infer: ({ X }) => ({ Y: like(X) }),
   cost: (_, { Y }) => ({ macs: 0, flops: 7 * numel(Y.shape) }),
   channels: () => [link(input(0, 0), output(0, 0))], // the channels of a group share their statistics
+  learned: ["scale", "bias"],
+  gradient: {
+    expand: ({ b, inputs: { X, scale, bias }, attributes: { num_groups, epsilon } }) => ({
+      Y: groupNormalized(b, X, scale, bias, num_groups, epsilon),
+    }),
+  },
 });
 
 export const layerNormalization = defineOp({
@@ -114,6 +134,12 @@ export const rmsNormalization = defineOp({
   cost: (_, { Y }) => ({ macs: 0, flops: 4 * numel(Y.shape) }),
   channels: layerNormalization.channels,
   quantization: calibrated("X"),
+  learned: ["scale"],
+  gradient: {
+    expand: ({ b, inputs: { X, scale }, attributes: { axis, epsilon } }) => ({
+      Y: rmsNormalized(b, X, scale, fromEnd(axis, b.rank(X)), epsilon).y,
+    }),
+  },
 });
 
 export const lrn = defineOp({
@@ -125,6 +151,7 @@ export const lrn = defineOp({
   infer: ({ X }) => ({ Y: like(X) }),
   cost: (_, { Y }, { size }) => ({ macs: 0, flops: (2 * size + 12) * numel(Y.shape) }), // a window of squares, then a power
   channels: ({ inputShapes }) => sameAxes(inputShapes[0]?.length, (axis) => axis === 1),
+  gradient: { expand: ({ b, inputs: { X }, attributes }) => ({ Y: localResponse(b, X, attributes) }) },
 });
 
 export const lpNormalization = defineOp({
@@ -141,6 +168,7 @@ export const lpNormalization = defineOp({
     return sameAxes(rank, (i) => i === axis);
   },
   quantization: { activations: ["input"], output: { range: [-1, 1] } },
+  gradient: { expand: ({ b, inputs: { input: x }, attributes: { axis, p } }) => ({ output: lpNormalized(b, x, axis, p) }) },
 });
 
 export const meanVarianceNormalization = defineOp({
@@ -156,4 +184,5 @@ export const meanVarianceNormalization = defineOp({
     const axes = ((attributes.axes as readonly number[] | undefined) ?? [0, 2, 3]).map((axis) => fromEnd(axis, rank));
     return sameAxes(rank, (i) => axes.includes(i));
   },
+  gradient: { expand: ({ b, inputs: { X }, attributes: { axes } }) => ({ Y: meanVarianceNormalized(b, X, axes) }) },
 });

@@ -2,6 +2,7 @@ import { type DataType, dataTypeFromCode, numel } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { fromEnd, input, link, sameAxes } from "./channel-links.ts";
 import { barrier, type ChannelCall, type ChannelLink, defineOp, type TensorInfo } from "./define.ts";
+import { dequantizeScaleGradient, quantizeGradient } from "./gradients/quantize-linear.ts";
 import { like } from "./type-rules.ts";
 
 /**
@@ -36,6 +37,10 @@ export const quantizeLinear = defineOp({
   }),
   cost: (_, { y }) => ({ macs: 0, flops: 3 * numel(y.shape) }), // scale, round, shift
   channels: scaledLinks,
+  gradient: ({ b, inputs: { x, y_scale, y_zero_point }, outputs: { y }, grads: { y: dy }, attributes, wants }) =>
+    dy
+      ? quantizeGradient(b, { x, scale: y_scale, zeroPoint: y_zero_point, y, dy, attributes, wantsScale: wants("y_scale") })
+      : {},
 });
 
 export const dequantizeLinear = defineOp({
@@ -48,6 +53,11 @@ export const dequantizeLinear = defineOp({
   infer: ({ x, x_scale }) => ({ y: like(x, x.shape, x_scale.dtype) }),
   cost: (_, { y }) => ({ macs: 0, flops: 2 * numel(y.shape) }),
   channels: scaledLinks,
+  gradient: ({ b, inputs: { x, x_scale, x_zero_point }, grads: { y: dy }, attributes, wants }) => {
+    if (!dy) return {};
+    const scaled = { x, scale: x_scale, zeroPoint: x_zero_point, dy, attributes };
+    return { x: dy, x_scale: wants("x_scale") ? dequantizeScaleGradient(b, scaled) : undefined };
+  },
 });
 
 export const dynamicQuantizeLinear = defineOp({
@@ -63,6 +73,7 @@ export const dynamicQuantizeLinear = defineOp({
   }),
   cost: ({ x }) => ({ macs: 0, flops: 5 * numel(x.shape) }), // range, then scale, round, shift
   channels: barrier, // the range is over the whole tensor
+  gradient: "none",
 });
 
 // onnxruntime's own domain had 16-bit and 4-bit types before the standard took them in.
@@ -77,6 +88,10 @@ export const microsoftQuantizeLinear = defineOp({
   infer: ({ x, y_zero_point }) => ({ y: like(x, x.shape, y_zero_point?.dtype ?? "uint8") }),
   cost: (_, { y }) => ({ macs: 0, flops: 3 * numel(y.shape) }),
   channels: scaledLinks,
+  gradient: ({ b, inputs: { x, y_scale, y_zero_point }, outputs: { y }, grads: { y: dy }, attributes, wants }) =>
+    dy
+      ? quantizeGradient(b, { x, scale: y_scale, zeroPoint: y_zero_point, y, dy, attributes, wantsScale: wants("y_scale") })
+      : {},
 });
 
 export const microsoftDequantizeLinear = defineOp({
@@ -90,4 +105,9 @@ export const microsoftDequantizeLinear = defineOp({
   infer: ({ x, x_scale }) => ({ y: like(x, x.shape, x_scale.dtype) }),
   cost: (_, { y }) => ({ macs: 0, flops: 2 * numel(y.shape) }),
   channels: scaledLinks,
+  gradient: ({ b, inputs: { x, x_scale, x_zero_point }, grads: { y: dy }, attributes, wants }) => {
+    if (!dy) return {};
+    const scaled = { x, scale: x_scale, zeroPoint: x_zero_point, dy, attributes };
+    return { x: dy, x_scale: wants("x_scale") ? dequantizeScaleGradient(b, scaled) : undefined };
+  },
 });

@@ -20,6 +20,7 @@ const generator = (type: string, distribution: typeof normal | typeof uniform) =
     deterministic: false,
     infer: (_, call) => ({ output: { dtype: typeOfCode(call.attributes.dtype, call), shape: call.attributes.shape } }),
     channels: barrier,
+    gradient: "none",
   });
 
 const generatorLike = (type: string, distribution: typeof normal | typeof uniform) =>
@@ -35,6 +36,7 @@ const generatorLike = (type: string, distribution: typeof normal | typeof unifor
       return { output: like(input, input.shape, dtype === undefined ? input.dtype : typeOfCode(dtype, call)) };
     },
     channels: barrier,
+    gradient: "none",
   });
 
 export const generators = [

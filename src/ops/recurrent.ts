@@ -2,6 +2,7 @@ import { type Dim, type Shape, unknownDim } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, type Cost, defineOp, type StaticInfo, type TensorInfo } from "./define.ts";
+import { gruCell, lstmCell, type RecurrentSettings, rnnCell, unroll } from "./gradients/recurrent.ts";
 import { like } from "./type-rules.ts";
 
 const common = {
@@ -62,6 +63,9 @@ function recurrentLinks({ inputShapes, outputShapes }: ChannelCall, gates: numbe
   ];
 }
 
+/** Attributes as the unrolling reads them. */
+const settings = (a: Readonly<Record<string, unknown>>): RecurrentSettings => a as unknown as RecurrentSettings;
+
 export const lstm = defineOp({
   type: "LSTM",
   since: 14,
@@ -74,6 +78,13 @@ export const lstm = defineOp({
   },
   cost: ({ X, W, R }) => recurrentCost(X, W, R),
   channels: (call) => recurrentLinks(call, 4, 3),
+  learned: ["W", "R", "B", "P"],
+  gradient: {
+    expand: ({ b, inputs, attributes }) => {
+      const { Y, Y_h, Y_c } = unroll(b, lstmCell(attributes.input_forget !== 0), inputs, settings(attributes));
+      return { Y, Y_h, Y_c };
+    },
+  },
 });
 
 export const gru = defineOp({
@@ -88,6 +99,13 @@ export const gru = defineOp({
   },
   cost: ({ X, W, R }) => recurrentCost(X, W, R),
   channels: (call) => recurrentLinks(call, 3, 0),
+  learned: ["W", "R", "B"],
+  gradient: {
+    expand: ({ b, inputs, attributes }) => {
+      const { Y, Y_h } = unroll(b, gruCell(attributes.linear_before_reset !== 0), inputs, settings(attributes));
+      return { Y, Y_h };
+    },
+  },
 });
 
 export const rnn = defineOp({
@@ -102,4 +120,11 @@ export const rnn = defineOp({
   },
   cost: ({ X, W, R }) => recurrentCost(X, W, R),
   channels: (call) => recurrentLinks(call, 1, 0),
+  learned: ["W", "R", "B"],
+  gradient: {
+    expand: ({ b, inputs, attributes }) => {
+      const { Y, Y_h } = unroll(b, rnnCell, inputs, settings(attributes));
+      return { Y, Y_h };
+    },
+  },
 });

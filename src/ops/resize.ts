@@ -2,6 +2,7 @@ import { type Dim, floorDivDims, mulDims, numel, type Shape, toNumbers } from ".
 import { attr } from "./attributes.ts";
 import { sameAxes } from "./channel-links.ts";
 import { type Cost, defineOp, type StaticInfo, sameScale, type TensorInfo } from "./define.ts";
+import { depthToSpaceBy, spaceToDepthBy } from "./gradients/expansions.ts";
 import { resizeGradient } from "./gradients/resize.ts";
 import { anyOfRank, axisIndex, elementsOf, like, type Reject, unranked } from "./type-rules.ts";
 
@@ -190,6 +191,11 @@ export const depthToSpace = defineOp({
   cost: () => ({ macs: 0, flops: 0 }),
   channels: unchangedAxes,
   quantization: sameScale("input"),
+  gradient: {
+    expand: ({ b, inputs: { input }, attributes: { blocksize, mode } }) => ({
+      output: depthToSpaceBy(b, input, blocksize, mode),
+    }),
+  },
 });
 
 /** The inverse of DepthToSpace: [N, C, H·b, W·b] → [N, C·b², H, W]. */
@@ -208,6 +214,11 @@ export const spaceToDepth = defineOp({
   cost: () => ({ macs: 0, flops: 0 }),
   channels: unchangedAxes,
   quantization: sameScale("input"),
+  gradient: {
+    expand: ({ b, inputs: { input }, attributes: { blocksize, mode } }) => ({
+      output: spaceToDepthBy(b, input, blocksize, mode),
+    }),
+  },
 });
 
 function blockShape(shape: Shape | undefined, block: number, reject: Reject): Shape | undefined {

@@ -23,6 +23,7 @@ const window = (type: string) =>
     }),
     cost: (_, { output }) => ({ macs: 0, flops: 20 * numel(output.shape) }),
     channels: barrier,
+    gradient: "none",
   });
 
 export const windows = [window("BlackmanWindow"), window("HannWindow"), window("HammingWindow")];
@@ -90,6 +91,7 @@ export const melWeightMatrix = defineOp({
     },
   }),
   channels: barrier,
+  gradient: "none",
 });
 
 export const det = defineOp({

@@ -2,6 +2,7 @@ import { describeNode, type Node, type Value } from "../ir/index.ts";
 import type { CustomGradient, GraphBuilder } from "../ops/builder.ts";
 import { namePorts, type OpDef, readAttributes } from "../ops/index.ts";
 import { recordOf } from "../ops/infer-node.ts";
+import { microsoftQuantizeLinear, quantizeLinear } from "../ops/quantize-linear.ts";
 import { EdgewrightError } from "../util/errors.ts";
 
 /** A value and what its gradient is to begin with, of the value's shape. */
@@ -127,7 +128,7 @@ function backward(b: GraphBuilder, node: Node, reached: ReadonlySet<Value>, grad
   if (def.gradient === "none") return;
   const rule = typeof def.gradient === "object" ? def.gradient.rule : def.gradient;
   if (!rule) missing(node);
-  const wanted = node.inputs.map((input) => input !== undefined && reached.has(input) && isFloatValue(input));
+  const wanted = node.inputs.map((input) => input !== undefined && reached.has(input) && carriesGradient(b, input));
   if (!wanted.some(Boolean)) return;
   const results = rule({
     b,
@@ -145,7 +146,14 @@ function backward(b: GraphBuilder, node: Node, reached: ReadonlySet<Value>, grad
   collect(b, node, def, results, wanted, gradients);
 }
 
-const isFloatValue = (value: Value): boolean => /^(b?float)/.test(value.type?.dtype ?? "float32");
+/** Floats, and the integers between a quantize and a dequantize node: their gradient is that of the reals they stand for. */
+const carriesGradient = (b: GraphBuilder, value: Value): boolean =>
+  /^(b?float)/.test(value.type?.dtype ?? "float32") || (value.producer !== undefined && isQuantizer(b, value.producer));
+
+const isQuantizer = (b: GraphBuilder, node: Node): boolean => {
+  const record = recordOf(node, b.opsets);
+  return record === quantizeLinear || record === microsoftQuantizeLinear;
+};
 
 const positionOf = (def: OpDef, port: string): number =>
   def.inputs.findIndex((name) => name === port || name === `${port}?` || name === `...${port}`);
