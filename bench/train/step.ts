@@ -98,7 +98,8 @@ async function start(net: Net, compiled: CompiledTraining, executor: Executor, t
   const options = trainingSession(threads);
   const bind = async (program: TrainingProgram) => {
     const loaded = await runtime.load({ ...program, bytes: encodeOnnx(program.model) }, options);
-    const feeds = { ...feedsFor(net, program), ...scalars({ ...program.hyperparameters, learning_rate: 0.01 }) };
+    const feeds = { ...feedsFor(net, program), ...scalars(program.hyperparameters) };
+    if ("learning_rate" in feeds) Object.assign(feeds, scalars({ learning_rate: 0.01 }));
     return () => loaded.run(feeds);
   };
   const step = await bind(compiled.step);
