@@ -1,2 +1,3 @@
 export { type Chunk, chunkBytes } from "../util/protobuf/index.ts";
 export * from "./onnx/index.ts";
+export * from "./safetensors.ts";
