@@ -52,10 +52,14 @@ export interface QuantizedWeight {
   readonly axis: number | undefined;
 }
 
+/** Largest magnitude of a weight's integers: 127 for 8 bits, 63 where the range is reduced, 2^(bits − 1) − 1 for fewer bits. */
+export const weightLimit = (reduced: boolean, bits = 8): number =>
+  Math.min(integerBounds("int8", { narrow: true, reduced })[1], 2 ** (bits - 1) - 1);
+
 /** Symmetric weight scales from the largest magnitude, per channel along `axis` or for the whole tensor. */
-export function weightScales(weight: Tensor, axis: number | undefined, reduced: boolean): Float32Array {
+export function weightScales(weight: Tensor, axis: number | undefined, reduced: boolean, bits = 8): Float32Array {
   const values = toFloat32(weight);
-  const limit = integerBounds("int8", { narrow: true, reduced })[1];
+  const limit = weightLimit(reduced, bits);
   const { channels, inner } = channelLayout(weight.shape, axis);
   const largest = new Float32Array(channels);
   for (let i = 0; i < values.length; i++) {
@@ -84,9 +88,11 @@ export function quantizeWeight(
   scales: Float32Array,
   axis: number | undefined,
   reduced: boolean,
+  bits = 8,
 ): QuantizedWeight {
   const values = toFloat32(weight);
-  const [low, high] = integerBounds("int8", { narrow: true, reduced });
+  const high = weightLimit(reduced, bits);
+  const low = -high;
   const { channels, inner } = channelLayout(weight.shape, axis);
   const integers = new Int8Array(values.length);
   for (let i = 0; i < values.length; i++) {

@@ -20,6 +20,11 @@ export const staticParams = z.object({
   method: z.enum(rangeMethods).default("minmax").describe("How activation ranges are chosen from the calibration statistics"),
   percentile: z.number().min(50).max(100).default(99.99).describe("Share of values kept by the percentile method, in percent"),
   exclude: z.array(z.string()).default([]).describe("Names of nodes that stay float"),
+  weightBits: z.number().int().min(2).max(8).default(8).describe("Bits of weights; below 8 they use fewer of an int8's values"),
+  weightScales: z
+    .custom<ReadonlyMap<string, Float32Array>>((map) => map instanceof Map)
+    .default(() => new Map())
+    .describe("Scales found by training, by the name of the weight's initializer"),
   biasCorrection: z.boolean().default(false).describe("Move the mean error of rounded weights into the bias"),
 });
 export type StaticParams = z.infer<typeof staticParams>;
@@ -99,7 +104,8 @@ function quantizeWeightsOf(plan: NodePlan, parameters: ReadonlyMap<Value, Tensor
   const bias: Tensor | undefined = params.biasCorrection
     ? correctedBias(plan, params.statistics.get(input.name)?.channelMeans(), params.row.weight.reduceRange)
     : undefined;
-  quantizeNodeWeights(plan, (parameters.get(input) as TensorParameters).scale, params.row.weight.reduceRange, bias);
+  const grid = { reduced: params.row.weight.reduceRange, bits: params.weightBits, scales: params.weightScales };
+  quantizeNodeWeights(plan, (parameters.get(input) as TensorParameters).scale, grid, bias);
 }
 
 /** What has been put into the graph so far. */

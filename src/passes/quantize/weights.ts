@@ -3,16 +3,30 @@ import { addDequantizedConstant } from "./emit.ts";
 import { fitScalesToBias, quantizeBias, quantizeWeight, weightScales } from "./parameters.ts";
 import type { NodePlan } from "./plan.ts";
 
+/** The integers that weights are rounded to. */
+export interface WeightGrid {
+  readonly reduced: boolean;
+  /** Below 8, weights use fewer of an int8's values. */
+  readonly bits: number;
+  /** Scales found elsewhere (by training), by the initializer's name. */
+  readonly scales: ReadonlyMap<string, Float32Array>;
+}
+
 /** Replaces a planned node's weights, and bias, by integer constants. `inputScale` is the scale of its activation input. */
-export function quantizeNodeWeights(plan: NodePlan, inputScale: number, reduced: boolean, bias?: Tensor): void {
+export function quantizeNodeWeights(
+  plan: NodePlan,
+  inputScale: number,
+  { reduced, bits, scales: given }: WeightGrid,
+  bias?: Tensor,
+): void {
   const { node, weight } = plan;
   if (!weight) return;
   const graph = node.graph as Graph;
   const value = node.inputs[weight.index] as Value;
   const biasTensor = bias ?? (weight.bias === undefined ? undefined : (node.inputs[weight.bias] as Value).constant);
-  let scales = weightScales(value.constant as Tensor, weight.axis, reduced);
+  let scales = given.get(value.name) ?? weightScales(value.constant as Tensor, weight.axis, reduced, bits);
   if (biasTensor && weight.axis !== undefined) scales = fitScalesToBias(scales, biasTensor, inputScale);
-  const quantized = quantizeWeight(value.constant as Tensor, scales, weight.axis, reduced);
+  const quantized = quantizeWeight(value.constant as Tensor, scales, weight.axis, reduced, bits);
   node.setInput(weight.index, addDequantizedConstant(graph, value.name, quantized, node));
   if (biasTensor && weight.bias !== undefined)
     setBias(node, weight.bias, quantizeBias(biasTensor, inputScale, scales), weight.axis !== undefined);
