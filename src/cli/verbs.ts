@@ -25,5 +25,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
     summary: "the main job: the fastest file within a budget, with a report",
     load: () => import("./commands/optimize.ts"),
   },
+  new: { summary: "a model of a known architecture with fresh weights", load: () => import("./commands/new.ts") },
+  train: { summary: "train or fine-tune a model, quantization-aware if wanted", load: () => import("./commands/train.ts") },
+  distill: { summary: "train a small model with a large one as its teacher", load: () => import("./commands/distill.ts") },
   doctor: { summary: "which runtimes, instruction sets and tools this machine has", load: () => import("./commands/doctor.ts") },
 };

@@ -126,3 +126,35 @@ export function barChart(
     title,
   );
 }
+
+/** One line of a line chart; points are [x, y]. */
+export interface Line {
+  readonly name: string;
+  readonly points: readonly (readonly [number, number])[];
+  readonly colour: string;
+  readonly thin?: boolean;
+}
+
+/** Lines over a common x axis. */
+export function lineChart(lines: readonly Line[], title: string, names: { readonly x: string; readonly y: string }): Markup {
+  return draw(
+    {
+      grid: { left: 70, right: 30, top: 36, bottom: 56 },
+      legend: lines.length > 1 ? { top: 0, textStyle: { color: ink } } : { show: false },
+      xAxis: { type: "value", min: "dataMin", max: "dataMax", ...axis(names.x), splitLine: { show: false } },
+      yAxis: { type: "value", scale: true, ...axis(names.y), nameGap: 50 },
+      series: lines.map(({ name, points, colour, thin }) => ({
+        name,
+        type: "line" as const,
+        data: points.map((point) => [...point]),
+        showSymbol: points.length < 30,
+        symbolSize: 6,
+        lineStyle: { width: thin ? 1 : 2, color: colour, opacity: thin ? 0.45 : 1 },
+        itemStyle: { color: colour },
+      })),
+    },
+    860,
+    300,
+    title,
+  );
+}

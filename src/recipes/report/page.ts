@@ -11,7 +11,8 @@ import {
 } from "./sections.ts";
 import { usageSection } from "./usage.ts";
 
-const style = `
+/** The look of every report. */
+export const style = `
 :root{color-scheme:light;--ink:#0f172a;--muted:#64748b;--line:#e2e8f0;--good:#0f766e;--bad:#b91c1c}
 *{box-sizing:border-box}body{margin:0 auto;max-width:1080px;padding:32px 24px 64px;font:15px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif;color:var(--ink);background:#fff}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:40px 0 12px;padding-top:16px;border-top:1px solid var(--line)}h3{font-size:14px;margin:0 0 6px}
