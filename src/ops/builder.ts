@@ -208,7 +208,7 @@ export class GraphBuilder {
 
   /** Elements [start, end) along one axis, every `step`-th. */
   slice = (x: Value, axis: number, start: number, end: number, step = 1): Value =>
-    start === 0 && step === 1 && end === this.shape(x)[axis]
+    start === 0 && step === 1 && end === x.type?.shape?.[axis]
       ? x
       : this.op("Slice", [x, this.ints([start]), this.ints([end]), this.ints([axis]), this.ints([step])]);
 

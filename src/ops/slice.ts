@@ -117,6 +117,7 @@ export const slice = defineOp({
   cost: (_, { output: out }) => ({ macs: 0, flops: 0, bytes: 2 * bytesOf({ dtype: out.dtype, shape: [numel(out.shape)] }) }),
   channels: sliceLinks,
   quantization: sameScale("data"),
+  learned: ["data"], // rows of a table: position embeddings
   gradient: ({ b, inputs: { data, starts, ends, axes, steps }, outputs: { output: y }, grads: { output: dy } }) =>
     dy ? { data: sliceGradient(b, data, [starts, ends, axes, steps], y, dy) } : {},
 });

@@ -1,4 +1,4 @@
-import { type DataType, Graph, tensorOf, type Value } from "../ir/index.ts";
+import { type DataType, Graph, Tensor, tensorOf, type Value } from "../ir/index.ts";
 import { type Attributes, GraphBuilder } from "../ops/builder.ts";
 import { seededNormal, seededRandom } from "../util/random.ts";
 
@@ -22,12 +22,12 @@ export type Activation = "relu" | "relu6" | "hard-swish" | "none";
 export class Net {
   readonly graph: Graph;
   readonly b: GraphBuilder;
-  readonly #normal: () => number;
+  readonly #seed: number;
 
   constructor(name: string, seed: number) {
     this.graph = new Graph(name);
     this.b = new GraphBuilder(this.graph);
-    this.#normal = seededNormal(seededRandom(seed));
+    this.#seed = seed;
   }
 
   input(name: string, shape: readonly number[], dtype: DataType = "float32"): Value {
@@ -41,16 +41,20 @@ export class Net {
 
   channels = (x: Value): number => this.shape(x)[0] as number;
 
+  /** Drawn when first read, from the seed and the name: asking for a model's size costs nothing. */
   normal(name: string, shape: readonly number[], deviation: number): Value {
     const size = shape.reduce((a, d) => a * d, 1);
-    return this.graph.addInitializer(
-      name,
-      tensorOf(
-        "float32",
-        shape,
-        Float32Array.from({ length: size }, () => deviation * this.#normal()),
-      ),
-    );
+    const seed = [...name].reduce((hash, c) => (Math.imul(hash, 31) + c.charCodeAt(0)) | 0, this.#seed * 0x9e3779b1);
+    let drawn: Uint8Array | undefined;
+    const draw = (): Uint8Array => {
+      const normal = seededNormal(seededRandom(seed));
+      return new Uint8Array(Float32Array.from({ length: size }, () => deviation * normal()).buffer);
+    };
+    const source = (): Uint8Array => {
+      drawn ??= draw();
+      return drawn;
+    };
+    return this.graph.addInitializer(name, new Tensor("float32", shape, source));
   }
 
   filled(name: string, shape: readonly number[], value: number): Value {

@@ -1,9 +1,11 @@
 import { Model } from "../ir/index.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import { cnn, lenet5, lenet300, resnet8, resnet20 } from "./classic.ts";
+import { dsCnn, efficientnetLite, shufflenetV2, squeezenet } from "./compact.ts";
 import type { Architecture } from "./define.ts";
 import { mobilenetV1, mobilenetV2, mobilenetV3Large, mobilenetV3Small } from "./mobile.ts";
 import { Net } from "./net.ts";
+import { bert, gpt } from "./transformers.ts";
 
 /** Every architecture, by family. */
 export const architectures = [
@@ -16,6 +18,12 @@ export const architectures = [
   mobilenetV2,
   mobilenetV3Small,
   mobilenetV3Large,
+  squeezenet,
+  shufflenetV2,
+  efficientnetLite,
+  dsCnn,
+  bert,
+  gpt,
 ] as unknown as readonly Architecture[];
 
 export function findArchitecture(name: string): Architecture {
