@@ -122,7 +122,7 @@ it("finds scales that never do worse than the largest magnitude", () => {
         const error = (s: number): number =>
           values.reduce((sum, v) => sum + (s > 0 ? (v - clamp(Math.round(v / s), -most, most) * s) ** 2 : v * v), 0);
         // float32 scales against double sums
-        expect(error(best)).toBeLessThanOrEqual(error(Math.max(largest, 2 ** -40)) * (1 + 1e-4) + 1e-8);
+        expect(error(best)).toBeLessThanOrEqual(error(Math.max(largest, 2 ** -40)) * (1 + 1e-4) + 1e-9);
         for (const v of values)
           if (Math.abs(v) <= most * best)
             expect(Math.abs(v - Math.round(v / best) * best)).toBeLessThanOrEqual(best * 0.5001 + 1e-12);

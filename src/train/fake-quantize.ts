@@ -249,7 +249,7 @@ export function bestScales(weight: Tensor, axis: number | undefined, limit: numb
   });
   return Float32Array.from(rows, (row) => {
     const largest = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    const candidates = Array.from({ length: 60 }, (_, i) => (largest * (i + 20)) / 80 / limit);
+    const candidates = Array.from({ length: 60 }, (_, i) => (largest * (i + 21)) / 80 / limit);
     const error = (scale: number): number =>
       row.reduce((sum, value) => sum + (value - Math.max(-limit, Math.min(limit, Math.round(value / scale))) * scale) ** 2, 0);
     return Math.max(

@@ -1,11 +1,21 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openTrainingData, trainingBatches } from "../../src/data/train/index.ts";
 import { encodeOnnx } from "../../src/formats/index.ts";
 import { float32Tensor, parseModel, type Tensor, toFloat32 } from "../../src/ir/index.ts";
+import { ortEvaluate } from "../../src/runtime/evaluate.ts";
+import type { Executor } from "../../src/runtime/executor.ts";
 import { localRuntime, ortNode, trainingSession } from "../../src/runtime/index.ts";
+import { ortWeb } from "../../src/runtime/ort-web.ts";
+import { type CompiledTraining, compileTraining } from "../../src/train/compile.ts";
+import { lossSchema } from "../../src/train/losses.ts";
+import { optimizerSchema } from "../../src/train/optimizers.ts";
+import { prepareForTraining } from "../../src/train/prepare.ts";
 import { seededRandom } from "../../src/util/random.ts";
+import { buildModel } from "../../src/zoo/index.ts";
+import { noRealData, realData } from "../real-data.ts";
 import { launchBrowser, noBrowser } from "./browser.ts";
-import { trainInBrowser } from "./train-in-browser.ts";
+import { type BrowserTraining, trainInBrowser } from "./train-in-browser.ts";
 
 /** Linear regression with momentum; its gradient by hand. */
 const program = {
@@ -48,6 +58,71 @@ async function trainHere(): Promise<{ losses: number[]; weights: number[] }> {
   await runtime.close();
   return { losses, weights: numbers(weights) };
 }
+
+const batch = 64;
+
+/** The small CNN with batch normalization, and 40 batches of real pictures. */
+async function cnnTraining(): Promise<{ training: Omit<BrowserTraining, "threads">; compiled: CompiledTraining }> {
+  const prepared = await prepareForTraining(buildModel("cnn"), { batchNormalization: "train", evaluate: ortEvaluate });
+  const compiled = compileTraining(prepared, {
+    batch,
+    losses: [lossSchema.parse({ name: "softmax-cross-entropy" })],
+    optimizer: optimizerSchema.parse({ name: "sgd", momentum: 0.9 }),
+  });
+  const image = compiled.step.dataInputs[0]?.name as string;
+  const data = await openTrainingData({
+    train: realData("fashion-mnist/train-images-idx3-ubyte.gz"),
+    preprocess: "fashion-mnist",
+    inputs: [{ name: image, type: { dtype: "float32", shape: ["N", 1, 28, 28] } }],
+    limit: 40 * batch,
+    validationFraction: 0,
+  });
+  const steps: Record<string, Tensor>[] = [];
+  const scalars = Object.fromEntries(
+    Object.keys(compiled.step.hyperparameters).map((name) => [name, float32Tensor([], [name === "learning_rate" ? 0.005 : 1])]),
+  );
+  for await (const one of trainingBatches(data.training, { batch, targets: { form: "classes", classes: 10 } })(0))
+    steps.push({ ...one.feeds, ...one.targets, ...scalars });
+  const program = { ...compiled.step, bytes: encodeOnnx(compiled.step.model) };
+  return { training: { program, states: compiled.initialStates(), feeds: steps, loss: "loss" }, compiled };
+}
+
+/** Losses of the same steps in this process. */
+async function lossesOf(executor: Executor, { program, states, feeds }: Omit<BrowserTraining, "threads">): Promise<number[]> {
+  const runtime = localRuntime(executor);
+  const step = await runtime.load(program, trainingSession());
+  await runtime.write(states);
+  const losses: number[] = [];
+  for (const feed of feeds) losses.push(...numbers((await step.run(feed, ["loss"])).loss));
+  await runtime.close();
+  return losses;
+}
+
+describe.skipIf(noRealData)("one step graph everywhere", () => {
+  it("the Fashion-MNIST CNN trains in onnxruntime-web under Node as in onnxruntime-node", async () => {
+    const { training } = await cnnTraining();
+    const short = { ...training, feeds: training.feeds.slice(0, 10) };
+    const [node, web] = [await lossesOf(ortNode, short), await lossesOf(ortWeb, short)];
+    // other kernels sum in another order, and batch normalization amplifies it
+    for (const [i, loss] of web.entries()) expect(Math.abs(loss - (node[i] as number))).toBeLessThan(1e-2);
+  });
+});
+
+describe.skipIf(noBrowser || noRealData)("real pictures in a browser", () => {
+  it("the Fashion-MNIST CNN trains 40 steps in Chromium with Node's losses", async () => {
+    const browser = await launchBrowser();
+    try {
+      const { training } = await cnnTraining();
+      const node = await lossesOf(ortNode, training);
+      const { losses } = await trainInBrowser(browser, training);
+      expect(losses).toHaveLength(40);
+      expect(losses.at(-1)).toBeLessThan(0.6 * (losses[0] as number));
+      for (const [i, loss] of losses.entries()) expect(Math.abs(loss - (node[i] as number)), `step ${i}`).toBeLessThan(1e-2);
+    } finally {
+      await browser.close();
+    }
+  });
+});
 
 describe.skipIf(noBrowser)("training in a browser", () => {
   let browser: Browser;
