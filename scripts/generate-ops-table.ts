@@ -24,13 +24,21 @@ function quantization({ quantization: facet }: Op): string {
   return [activations.join(", "), ...weights, range].join("; ");
 }
 
+/** How training passes through the op. */
+function gradient({ gradient: facet }: Op): string {
+  if (facet === undefined) return "none known";
+  if (facet === "none") return "zero";
+  if (typeof facet === "function") return "rule";
+  return facet.rule ? "rule, or expanded" : "expanded";
+}
+
 const row = (op: Op): string =>
-  `| ${[op.type, op.since, op.inputs.join(" ") || "none", op.outputs.join(" "), channels(op), quantization(op)].join(" | ")} |`;
+  `| ${[op.type, op.since, op.inputs.join(" ") || "none", op.outputs.join(" "), channels(op), quantization(op), gradient(op)].join(" | ")} |`;
 
 const byName = (a: Op, b: Op): number => (a.type < b.type ? -1 : a.type > b.type ? 1 : a.since - b.since);
 const table = (ops: readonly Op[]): string[] => [
-  "| Op | Since | Inputs | Outputs | Channels | Quantization |",
-  "| --- | --- | --- | --- | --- | --- |",
+  "| Op | Since | Inputs | Outputs | Channels | Quantization | Gradient |",
+  "| --- | --- | --- | --- | --- | --- | --- |",
   ...[...ops].sort(byName).map(row),
 ];
 
@@ -44,7 +52,9 @@ const text = [
   "*Since*: the operator set version that the record describes; older models are brought there by `upgrade-opset`. *Inputs*: `?` may be",
   'left out, `...` any number. *Channels*: how removing a channel travels through the op: "elementwise" to the same axis, "by axis" along',
   'the links that its record lists, "barrier" not at all. *Quantization*: inputs that integer arithmetic takes as activations, the weights,',
-  "and where the scale of the result comes from; empty: the op is not quantized. All shapes and types are checked against onnxruntime by `test/op.test.ts`.",
+  "and where the scale of the result comes from; empty: the op is not quantized. *Gradient*: by a rule of its own, by expanding the node",
+  "into others, zero (comparisons, rounding, indices), or none known: training stops with an error that names the node. All shapes and types are checked against onnxruntime by `test/op.test.ts`,",
+  "all gradients against finite differences by `test/gradient.test.ts`.",
   ...domains.flatMap((domain) => {
     const ops = allOps().filter((op) => op.domain === domain);
     return ["", `## ${domain || "Standard domain"} (${ops.length})`, "", ...table(ops)];

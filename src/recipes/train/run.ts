@@ -4,15 +4,11 @@ import { prefetch, type SampleStore, type TrainingBatch, trainingBatches } from 
 import type { Model, Tensor } from "../../ir/index.ts";
 import { trainingSession } from "../../runtime/executor.ts";
 import { loadExecutor } from "../../runtime/executors.ts";
-import { loadModel, saveModel } from "../../runtime/model-file.ts";
+import { fileDigest, loadModel, saveModel } from "../../runtime/model-file.ts";
 import type { StatefulRuntime } from "../../runtime/stateful.ts";
 import { workerRuntime } from "../../runtime/stateful-worker.ts";
 import { autoTune, type TuningCache } from "../../train/autotune.ts";
 import { type CompiledTraining, compileTraining } from "../../train/compile.ts";
-import { buildFeatureMatch } from "../../train/feature-matching.ts";
-import type { CompileOptions } from "../../train/forward.ts";
-import type { Loss } from "../../train/losses.ts";
-import { lossSchema } from "../../train/losses.ts";
 import { type Position, runTraining, type StepReport } from "../../train/trainer.ts";
 import { EdgewrightError } from "../../util/errors.ts";
 import type { RunOptions } from "../../util/progress.ts";
@@ -20,9 +16,8 @@ import { writeWhole } from "../workspace.ts";
 import { type Checkpoint, configDigest, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { TrainingLog, Window } from "./log.ts";
-import { floatPlan, type TrainingPlan } from "./plan.ts";
-import { openData, openModel, type Task, taskOf } from "./setup.ts";
-import { openTeacher, type Teacher } from "./teacher.ts";
+import { setUpTraining, type TrainSetup } from "./open.ts";
+import type { Task } from "./setup.ts";
 import { type Validation, validateModel } from "./validate.ts";
 
 export interface TrainRequest {
@@ -46,82 +41,6 @@ export interface TrainOutcome {
   readonly samples: { readonly training: number; readonly validation: number };
   readonly steps: number;
   readonly wallSeconds: number;
-}
-
-/** Everything that is opened before the first step. */
-export interface TrainSetup {
-  readonly config: TrainConfig;
-  readonly prepared: Model;
-  readonly training: SampleStore;
-  readonly validation: SampleStore | undefined;
-  readonly task: Task;
-  readonly plan: TrainingPlan;
-  readonly teacher: Teacher | undefined;
-  readonly compileOptions: CompileOptions;
-}
-
-/** Opens model, data and teacher, and makes the plan; nothing is trained yet. */
-export async function setUpTraining(config: TrainConfig, options: RunOptions): Promise<TrainSetup> {
-  const prepared = await openModel(config);
-  const { training, validation } = await openData(config, prepared, options);
-  const task = taskOf(config, prepared, training);
-  const plan = config.quantize ? await quantizedPlan(config, prepared, training, options) : floatPlan(prepared);
-  const teacher = config.teacher && (await teacherOf(config, prepared));
-  const compileOptions: CompileOptions = {
-    batch: config.batch,
-    losses: withTeacher(task.losses, config),
-    optimizer: config.optimizer,
-    batchNormalization: config.batchNormalization === "train" ? "train" : "frozen",
-    trainable: config.trainable,
-    frozen: config.frozen,
-    noDecay: config.noDecay,
-    clipNorm: config.clipNorm,
-    average: config.average !== undefined,
-    transforms: plan.transforms,
-    extraLosses: (graph) =>
-      (config.teacher?.features ?? []).map((match) =>
-        buildFeatureMatch(graph, match, teacher?.featureShapes[match.teacher] as readonly number[]),
-      ),
-  };
-  return { config, prepared, training, validation, task, plan, teacher, compileOptions };
-}
-
-async function quantizedPlan(
-  config: TrainConfig,
-  prepared: Model,
-  training: SampleStore,
-  options: RunOptions,
-): Promise<TrainingPlan> {
-  const { quantizationAwarePlan } = await import("./quantization-aware.ts");
-  return quantizationAwarePlan(prepared, training, config, options);
-}
-
-async function teacherOf(config: TrainConfig, student: Model): Promise<Teacher> {
-  const { model, output, features, threads } = config.teacher as NonNullable<TrainConfig["teacher"]>;
-  return openTeacher({
-    model: await loadModel(model),
-    path: model,
-    runtime: await workerRuntime({ executor: config.runtime }),
-    batch: config.batch,
-    threads,
-    output,
-    features,
-    inputs: student.graph.inputs.filter((input) => !input.constant).map(({ name }) => name),
-  });
-}
-
-/** Hard labels and the teacher's answers share the loss. */
-function withTeacher(losses: readonly Loss[], { teacher }: TrainConfig): readonly Loss[] {
-  if (!teacher) return losses;
-  const own = losses.map((loss) => ({ ...loss, weight: loss.weight * (1 - teacher.weight) }));
-  const output = losses[0]?.output;
-  const soft = lossSchema.parse({
-    name: "distillation",
-    temperature: teacher.temperature,
-    weight: teacher.weight,
-    ...(output ? { output } : {}),
-  });
-  return [...own, soft];
 }
 
 /** Choices of gradient formulations, kept beside the checkpoint: a resumed run must make the same ones. */
@@ -216,10 +135,10 @@ class TrainingRun {
 
   /** Batches with the teacher's answers, a few ahead of the student. */
   batches(source: (epoch: number, start: number) => AsyncIterable<TrainingBatch>) {
-    const { teacher } = this.#setup;
+    const { answers } = this.#setup;
     const taught = async function* (epoch: number, startBatch: number) {
       for await (const batch of source(epoch, startBatch))
-        yield teacher ? { feeds: batch.feeds, targets: { ...batch.targets, ...(await teacher.teach(batch.feeds)) } } : batch;
+        yield answers ? { feeds: batch.feeds, targets: { ...batch.targets, ...(await answers(batch)) } } : batch;
     };
     return (epoch: number, startBatch: number) => prefetch(taught(epoch, startBatch), { ahead: 2 });
   }

@@ -1,5 +1,5 @@
 import { encodeOnnx } from "../../formats/index.ts";
-import { type Model, numel, type Tensor, tensorOf, toFloat32, type Value } from "../../ir/index.ts";
+import type { Model, Tensor, Value } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
 import type { LoadedProgram, StatefulRuntime } from "../../runtime/stateful.ts";
 import { type FeatureMatch, teacherFeature } from "../../train/feature-matching.ts";
@@ -120,30 +120,4 @@ async function teach(
     [teacherLogits]: outputs[names.logits] as Tensor,
     ...Object.fromEntries(names.features.map((name) => [teacherFeature(name), outputs[name] as Tensor])),
   };
-}
-
-/** Logits of a whole data set, one row a sample: taught once, read in every epoch. */
-export class CachedLogits {
-  readonly logits: Tensor;
-
-  /** `logits` [samples, …]. */
-  constructor(logits: Tensor) {
-    this.logits = logits;
-  }
-
-  /** The rows of a batch, by the samples' positions in the data set. */
-  rows(indices: readonly number[]): Tensor {
-    const [samples = 0, ...rest] = this.logits.shape;
-    const width = numel(rest);
-    const all = toFloat32(this.logits);
-    const rows = new Float32Array(indices.length * width);
-    indices.forEach((index, i) => {
-      if (index >= samples)
-        throw new EdgewrightError("DISTILL_CACHE", `The cached logits have ${samples} rows; sample ${index} is beyond them.`, {
-          hint: "Delete the cache: it belongs to other data.",
-        });
-      rows.set(all.subarray(index * width, (index + 1) * width), i * width);
-    });
-    return tensorOf("float32", [indices.length, ...rest], rows);
-  }
 }

@@ -6,8 +6,9 @@ import type { RunOptions } from "../../util/progress.ts";
 import { writeWhole } from "../workspace.ts";
 import { parseTrainConfig, type TrainConfig, type TrainConfigInput } from "./config.ts";
 import { describeRun, type TrainManifest, writeRun } from "./manifest.ts";
+import { setUpTraining } from "./open.ts";
 import { renderTrainReport } from "./report.ts";
-import { runTrainRequest, setUpTraining } from "./run.ts";
+import { runTrainRequest } from "./run.ts";
 
 export interface TrainCall extends RunOptions {
   /** Go on from the checkpoint in the output folder. */
