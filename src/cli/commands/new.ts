@@ -78,7 +78,10 @@ function list(flags: Flags): void {
     options: Object.keys((options as z.ZodObject).shape),
     ...sizeOf(buildModel(name)),
   }));
-  if (flags.json) return printJson(listSchema, rows);
+  if (flags.json) {
+    printJson(listSchema, rows);
+    return;
+  }
   printLine(
     table(
       [
