@@ -3,6 +3,7 @@ import type { GraphBuilder } from "../builder.ts";
 import { buildChosen, type ConvGeometry, type Formulation, isDepthwise, isPointwise, positions, trimmed } from "./conv.ts";
 import { padded, tapSlices, taps } from "./conv-taps.ts";
 import { depthwiseFormulations } from "./conv-weight-depthwise.ts";
+import { flatFormulations } from "./conv-weight-flat.ts";
 
 /** [T, O, I] → [O, I, kernel…]. */
 const fromTaps = (b: GraphBuilder, g: ConvGeometry, stacked: Value): Value => b.reshape(b.transpose(stacked, [1, 2, 0]), g.w);
@@ -106,6 +107,7 @@ export const weightFormulations: readonly Formulation[] = [
   tapGemm,
   columnsBatched,
   columnsGemm,
+  ...flatFormulations,
   ...depthwiseFormulations,
 ];
 
