@@ -38,7 +38,7 @@ export function normalizeByBatch(
     const product = b.reduceSum(b.mul(dy, centred), axes);
     const slope = b.neg(b.mul(b.mul(factor, b.square(inverse)), b.mul(product, 1 / count)));
     const offset = b.neg(b.mul(factor, b.mul(sum, 1 / count)));
-    const dx = b.add(b.mul(dy, factor), b.add(b.mul(centred, slope), offset));
+    const dx = b.add(b.mul(dy, factor), perChannelMap(b, centred, slope, offset));
     return [dx, b.reshape(b.mul(product, inverse), [channels]), b.reshape(sum, [channels])];
   });
   return { y, mean: b.reshape(mean, [channels]), variance: b.reshape(variance, [channels]) };
@@ -60,6 +60,14 @@ export function moveStatistics(
     const statistic = training.statistics.find((one) => one.value === value);
     if (statistic) statistic.next = move(value, next);
   }
+}
+
+/** x·slope + offset per channel in one pass over x: the inference kernel with statistics that change nothing. */
+function perChannelMap(b: GraphBuilder, x: Value, slope: Value, offset: Value): Value {
+  const channels = [b.shape(x)[1] as number];
+  const vector = (v: Value): Value => b.reshape(v, channels);
+  const [zero, one] = [0, 1].map((value) => b.floats(channels, new Float32Array(channels[0] as number).fill(value)));
+  return b.op("BatchNormalization", [x, vector(slope), vector(offset), zero, one], { epsilon: 0 });
 }
 
 /** Every BatchNormalization node of the graph whose statistics are stored constants. */
