@@ -142,6 +142,9 @@ function wholeWithin64(value: number | bigint, signed: boolean): bigint {
   return signed && whole < least64 ? least64 : whole;
 }
 
+const isNumberArray = (values: ArrayLike<number | bigint>): values is Float32Array =>
+  ArrayBuffer.isView(values) && !(values instanceof BigInt64Array) && !(values instanceof BigUint64Array) && !(values instanceof DataView);
+
 /** Builds a tensor from numbers, converting to `dtype`; 64-bit integers saturate. */
 export function tensorOf(dtype: DataType, shape: readonly number[], values: ArrayLike<number | bigint>): Tensor {
   if (dtype === "float16") return fromTypedArray(dtype, shape, Uint16Array.from(values as ArrayLike<number>, numberToFloat16));
@@ -149,7 +152,9 @@ export function tensorOf(dtype: DataType, shape: readonly number[], values: Arra
   const data =
     ArrayType === BigInt64Array || ArrayType === BigUint64Array
       ? ArrayType.from(Array.from(values, (v) => wholeWithin64(v, ArrayType === BigInt64Array)))
-      : (ArrayType as typeof Float32Array).from(values as ArrayLike<number>, Number);
+      : isNumberArray(values)
+        ? new (ArrayType as typeof Float32Array)(values) // as a whole: no number per element on the heap
+        : (ArrayType as typeof Float32Array).from(values as ArrayLike<number>, Number);
   return fromTypedArray(dtype, shape, data);
 }
 

@@ -59,10 +59,11 @@ export const clip = defineOp({
     activations: ["input"],
     output: { clamp: ([, min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY]) => [min, max] },
   },
-  gradient: ({ b, inputs: { input, min, max }, grads: { output: dy }, wants }) => {
+  gradient: ({ b, inputs: { min, max }, outputs: { output: y }, grads: { output: dy }, wants }) => {
     if (!dy) return {};
-    const above = min && b.positive(b.sub(input, min));
-    const below = max && b.positive(b.sub(max, input));
+    // by the output, which the next layer keeps anyway: the input need not be kept as well
+    const above = min && b.positive(b.sub(y, min));
+    const below = max && b.positive(b.sub(max, y));
     const inside = above && below ? b.mul(above, below) : (above ?? below);
     return {
       input: wants("input") ? (inside ? b.mul(dy, inside) : dy) : undefined,

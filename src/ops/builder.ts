@@ -55,6 +55,11 @@ export class GraphBuilder {
   readonly opsets: ReadonlyMap<string, number>;
   readonly choose: Chooser;
   readonly customGradients = new Map<Value, CustomGradient>();
+  /**
+   * Gradients whose sum over all axes but the channel's is zero by construction (behind batch normalization): a bias added just before
+   * learns nothing, and its sum need not be computed.
+   */
+  readonly zeroChannelSums = new Set<Value>();
   readonly #constants = new Map<string, Value>();
   /** New nodes go before this one; undefined: at the end. */
   #before: Node | undefined;

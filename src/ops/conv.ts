@@ -1,5 +1,6 @@
-import { type Dim, numel, type Shape } from "../ir/index.ts";
+import { type Dim, numel, type Shape, type Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
+import type { GraphBuilder } from "./builder.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, type Cost, defineOp, type StaticInfo, type TensorInfo } from "./define.ts";
 import { convForward, convGeometry, transposedGeometry } from "./gradients/conv.ts";
@@ -70,6 +71,14 @@ export function convLinks({ attributes, inputShapes }: ChannelCall, ports: ConvP
 
 const isPerChannel = (shape: Shape | undefined): boolean => shape?.length === 1 && shape[0] !== 1;
 
+/** Σ dy over batch and positions: [channels]. */
+function biasGradient(b: GraphBuilder, dy: Value): Value {
+  const shape = b.shape(dy);
+  if (b.zeroChannelSums.has(dy)) return b.zeros([shape[1] as number]);
+  const axes = shape.flatMap((_, i) => (i === 1 ? [] : [i]));
+  return b.reduceSum(dy, axes, false);
+}
+
 export const conv = defineOp({
   type: "Conv",
   since: 11,
@@ -87,7 +96,7 @@ export const conv = defineOp({
     return {
       X: wants("X") ? convInputGradient(b, geometry, W, dy) : undefined,
       W: wants("W") ? convWeightGradient(b, geometry, X, dy) : undefined,
-      B: B && wants("B") ? b.reduceSum(dy, [0, ...geometry.strides.map((_, i) => i + 2)], false) : undefined,
+      B: B && wants("B") ? biasGradient(b, dy) : undefined,
     };
   },
 });
@@ -128,7 +137,7 @@ export const convTranspose = defineOp({
     return {
       X: wants("X") ? convForward(b, geometry, dy, W) : undefined,
       W: wants("W") ? convWeightGradient(b, geometry, dy, X) : undefined,
-      B: B && wants("B") ? b.reduceSum(dy, [0, ...geometry.strides.map((_, i) => i + 2)], false) : undefined,
+      B: B && wants("B") ? biasGradient(b, dy) : undefined,
     };
   },
 });

@@ -39,6 +39,7 @@ export function normalizeByBatch(
     const slope = b.neg(b.mul(b.mul(factor, b.square(inverse)), b.mul(product, 1 / count)));
     const offset = b.neg(b.mul(factor, b.mul(sum, 1 / count)));
     const dx = b.add(b.mul(dy, factor), perChannelMap(b, centred, slope, offset));
+    b.zeroChannelSums.add(dx);
     return [dx, b.reshape(b.mul(product, inverse), [channels]), b.reshape(sum, [channels])];
   });
   return { y, mean: b.reshape(mean, [channels]), variance: b.reshape(variance, [channels]) };

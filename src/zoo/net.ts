@@ -48,7 +48,9 @@ export class Net {
     let drawn: Uint8Array | undefined;
     const draw = (): Uint8Array => {
       const normal = seededNormal(seededRandom(seed));
-      return new Uint8Array(Float32Array.from({ length: size }, () => deviation * normal()).buffer);
+      const values = new Float32Array(size);
+      for (let i = 0; i < size; i++) values[i] = deviation * normal();
+      return new Uint8Array(values.buffer);
     };
     const source = (): Uint8Array => {
       drawn ??= draw();
