@@ -35,8 +35,10 @@ export const fashion = (more: Partial<TrainConfigInput> = {}): TrainConfigInput 
   preprocess: "fashion-mnist",
   epochs: 3,
   batch: 64,
-  optimizer: { name: "sgd", momentum: 0.9, nesterov: true, learningRate: 0.03, weightDecay: 5e-4 },
-  schedule: { name: "one-cycle" },
+  optimizer: { name: "sgd", momentum: 0.9, nesterov: true, learningRate: 0.05, weightDecay: 5e-4 },
+  schedule: { name: "one-cycle", peakAt: 0.2 },
+  losses: [{ name: "softmax-cross-entropy", labelSmoothing: 0.05 }],
+  average: 0.997,
   augment: [{ name: "horizontal-flip" }],
   ...more,
 });

@@ -143,7 +143,10 @@ function wholeWithin64(value: number | bigint, signed: boolean): bigint {
 }
 
 const isNumberArray = (values: ArrayLike<number | bigint>): values is Float32Array =>
-  ArrayBuffer.isView(values) && !(values instanceof BigInt64Array) && !(values instanceof BigUint64Array) && !(values instanceof DataView);
+  ArrayBuffer.isView(values) &&
+  !(values instanceof BigInt64Array) &&
+  !(values instanceof BigUint64Array) &&
+  !(values instanceof DataView);
 
 /** Builds a tensor from numbers, converting to `dtype`; 64-bit integers saturate. */
 export function tensorOf(dtype: DataType, shape: readonly number[], values: ArrayLike<number | bigint>): Tensor {

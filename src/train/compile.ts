@@ -3,7 +3,7 @@ import { buildForward, type CompileOptions, type Forward } from "./forward.ts";
 import { differentiate } from "./gradient.ts";
 import { buildUpdate, optimizerStates } from "./optimizers.ts";
 import { finish, flattenInputs, give, type Slot, sizeOf, slotsOf, stateOutput, type TrainingProgram } from "./program.ts";
-import { flatten, type TrainingGraph, type TrainingMode } from "./training-graph.ts";
+import { flatten, type Parameter, type TrainingGraph, type TrainingMode } from "./training-graph.ts";
 
 export interface CompiledTraining {
   /** Forward, losses, backward and optimizer in one graph. */
@@ -22,13 +22,26 @@ export interface CompiledTraining {
   readonly initialStates: () => Record<string, Tensor>;
 }
 
-const flatGradient = ({ training: { b }, parameters }: Forward, gradients: readonly (Value | undefined)[]): Value =>
-  b.concat(
-    parameters.map(({ value }, i) =>
-      gradients[i] ? b.reshape(gradients[i] as Value, [b.size(value)]) : b.zeros([b.size(value)]),
-    ),
+/**
+ * All gradients as one vector. The pieces are made in the order in which backpropagation reaches their gradients: onnxruntime schedules
+ * what a node needs in the order of its making, and computes each layer's weight gradient, so that its activations can be freed, before it
+ * goes on to the layer below (76 MB less for MobileNetV2 at batch 16 than the other way round).
+ */
+function flatGradient({ training: { b, graph }, parameters }: Forward, gradients: readonly (Value | undefined)[]): Value {
+  const places = new Map([...graph.nodes].map((node, place) => [node, place]));
+  const placeOf = (gradient: Value | undefined): number => (gradient?.producer ? (places.get(gradient.producer) ?? 0) : 0);
+  const pieces = new Map<number, Value>();
+  const order = parameters.map((_, i) => i).sort((i, k) => placeOf(gradients[i]) - placeOf(gradients[k]));
+  for (const i of order) {
+    const size = b.size((parameters[i] as Parameter).value);
+    const gradient = gradients[i];
+    pieces.set(i, gradient ? b.op("Reshape", [gradient, b.ints([size])]) : b.zeros([size]));
+  }
+  return b.concat(
+    parameters.map((_, i) => pieces.get(i) as Value),
     0,
   );
+}
 
 function giveLosses({ training, total, losses }: Forward): void {
   const { graph, b } = training;
