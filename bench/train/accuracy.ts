@@ -96,6 +96,7 @@ async function measure() {
   const from = join(float.folder, "model.onnx");
   const tune = {
     model: from,
+    average: undefined, // the exported weights are then those of the training graph
     epochs: 1,
     batch: 128,
     optimizer: { name: "sgd", momentum: 0.9, learningRate: 0.005 },
