@@ -137,12 +137,23 @@ export interface Line {
 
 /** Lines over a common x axis. */
 export function lineChart(lines: readonly Line[], title: string, names: { readonly x: string; readonly y: string }): Markup {
+  const values = lines.flatMap(({ points }) => points.map(([, y]) => y));
+  // a loss that falls by a decade is flat on a linear axis
+  const wide = Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values);
   return draw(
     {
       grid: { left: 70, right: 30, top: 36, bottom: 56 },
       legend: lines.length > 1 ? { top: 0, textStyle: { color: ink } } : { show: false },
       xAxis: { type: "value", min: "dataMin", max: "dataMax", ...axis(names.x), splitLine: { show: false } },
-      yAxis: { type: "value", scale: true, ...axis(names.y), nameGap: 50 },
+      yAxis: wide
+        ? {
+            type: "log",
+            min: "dataMin",
+            ...axis(`${names.y} (log scale)`),
+            nameGap: 50,
+            axisLabel: { color: ink, formatter: (y: number) => String(Number(y.toPrecision(2))) },
+          }
+        : { type: "value", scale: true, ...axis(names.y), nameGap: 50 },
       series: lines.map(({ name, points, colour, thin }) => ({
         name,
         type: "line" as const,
