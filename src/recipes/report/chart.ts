@@ -136,10 +136,14 @@ export interface Line {
 }
 
 /** Lines over a common x axis. */
-export function lineChart(lines: readonly Line[], title: string, names: { readonly x: string; readonly y: string }): Markup {
+export function lineChart(
+  lines: readonly Line[],
+  title: string,
+  names: { readonly x: string; readonly y: string; readonly linear?: boolean },
+): Markup {
   const values = lines.flatMap(({ points }) => points.map(([, y]) => y));
   // a loss that falls by a decade is flat on a linear axis
-  const wide = Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values);
+  const wide = !names.linear && Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values);
   return draw(
     {
       grid: { left: 70, right: 30, top: 36, bottom: 56 },

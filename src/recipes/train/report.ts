@@ -33,7 +33,8 @@ const chart = (
   pick: (entry: LogEntry) => number | undefined,
   name: string,
   colour: string,
-): Markup => lineChart([{ name, points: series(entries, pick), colour }], `${name} over steps`, { x: "step", y: name });
+): Markup =>
+  lineChart([{ name, points: series(entries, pick), colour }], `${name} over steps`, { x: "step", y: name, linear: true });
 
 const number = (value: number | null, digits = 4): string => (value === null ? "–" : String(Number(value.toPrecision(digits))));
 
