@@ -118,13 +118,13 @@ describe("documents on stdout", () => {
     expect(facts.model.digest).toMatch(/^[0-9a-f]{64}$/);
     expect(facts.inputs.map(({ name }) => name)).toEqual(["image"]);
     expect(facts.outputs.map(({ name }) => name)).toEqual(["logits"]);
-    expect(facts.nodes).toBe(17);
-    // block by block: 48²·32·75 + 24²·96·800 + 12²·192·864, one per element to normalise, and 384·10 for the readout
-    const normalised = 48 ** 2 * 32 + 24 ** 2 * 96 + 12 ** 2 * 192;
-    expect(facts.macs).toBe(5_529_600 + 44_236_800 + 23_887_872 + normalised + 3840);
+    expect(facts.nodes).toBe(13);
+    // block by block: 48²·32·27 + 24²·64·288 + 12²·128·576, one per element to normalise, and 18,432·10 for the head
+    const normalised = 48 ** 2 * 32 + 24 ** 2 * 64 + 12 ** 2 * 128;
+    expect(facts.macs).toBe(1_990_656 + 10_616_832 + 10_616_832 + normalised + 184_320);
     expect(facts.opTypes).toMatchObject({ Conv: 3, BatchNormalization: 3, Gemm: 1 });
     expect(facts.peakActivationBytes).toBeGreaterThan(0);
-    expect(facts.layers).toHaveLength(17);
+    expect(facts.layers).toHaveLength(13);
     expect(facts.warnings).toBeInstanceOf(Array);
   });
 
