@@ -3,7 +3,9 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { readSafetensors } from "../../src/formats/index.ts";
-import { exampleData, inTemporaryFolder, root, runCli } from "./run-cli.ts";
+import { type Tensor, toNumbers } from "../../src/ir/index.ts";
+import { loadModel } from "../../src/runtime/model-file.ts";
+import { exampleData, exampleModel, inTemporaryFolder, root, runCli } from "./run-cli.ts";
 
 const config = {
   model: { architecture: "cnn", classes: 10, channels: 3, resolution: 32, width: 0.25 },
@@ -135,5 +137,86 @@ it("writes fresh models and lists what there is", async () => {
     expect(wrong.stderr).toMatch(/no architecture "mobilnet"/);
     const option = await runCli(["new", "resnet8", "--layers", "3", "-o", path]);
     expect(option.stderr).toMatch(/resnet8 has no option "layers"/);
+  });
+});
+
+it("distills the example's classifier into a smaller one, from answers that are kept", async () => {
+  await inTemporaryFolder(async (folder) => {
+    const cache = join(folder, "logits.safetensors");
+    const student = { model: { ...config.model, resolution: 48 }, preprocess: "symmetric", augment: [], epochs: 2 };
+    const args = [
+      "distill",
+      write(folder, student),
+      "--teacher",
+      exampleModel,
+      "--cache",
+      cache,
+      "-o",
+      join(folder, "out"),
+      "--json",
+    ];
+    const first = await runCli(args);
+    expect(first.stderr).not.toMatch(/error/);
+    const manifest = JSON.parse(first.stdout);
+    expect(manifest.config.teacher.temperature).toBe(4);
+    const { tensors } = readSafetensors(new Uint8Array(readFileSync(cache)));
+    expect(tensors.logits?.shape).toEqual([manifest.samples.training, 10]);
+    // the second run reads the answers and ends in the same weights
+    const before = weights(join(folder, "out"));
+    expect((await runCli(args)).code).toBe(0);
+    expect(weights(join(folder, "out")).equals(before)).toBe(true);
+    const noTeacher = await runCli(["distill", write(folder), "-o", join(folder, "out")]);
+    expect(noTeacher.code).toBe(1);
+    expect(noTeacher.stderr).toMatch(/no teacher to learn from/);
+  });
+});
+
+it("matches a teacher's features through a projection that stays behind", async () => {
+  await inTemporaryFolder(async (folder) => {
+    const teacher = { model: exampleModel, features: [{ student: "Relu_out_7", teacher: "Relu_out_7" }] };
+    const path = write(folder, {
+      model: { ...config.model, resolution: 48 },
+      preprocess: "symmetric",
+      augment: [],
+      epochs: 1,
+      teacher,
+    });
+    const out = join(folder, "out");
+    const run = await runCli(["train", path, "-o", out]);
+    expect(run.stderr).not.toMatch(/error/);
+    expect(readFileSync(join(out, "log.jsonl"), "utf8")).toMatch(/features:Relu_out_7/);
+    const { initializers } = (await loadModel(join(out, "model.onnx"))).graph;
+    expect([...initializers].map(({ name }) => name).filter((name) => name.includes("projection"))).toEqual([]);
+    const wrong = write(folder, { teacher: { ...teacher, features: [{ student: "Relu_out_7", teacher: "nothing" }] } });
+    expect((await runCli(["train", wrong, "-o", out])).stderr).toMatch(/has no value "nothing"/);
+  });
+});
+
+it.each([
+  ["int8", {}],
+  ["4-bit weights with learned scales", { weightBits: 4, weightScale: "learned", activationRange: "learned" }],
+])("trains quantization-aware to an integer model: %s", async (_, quantize) => {
+  await inTemporaryFolder(async (folder) => {
+    const out = join(folder, "out");
+    const tuned = {
+      model: exampleModel,
+      preprocess: "symmetric",
+      augment: [],
+      epochs: 1,
+      quantize,
+      optimizer: { name: "sgd", learningRate: 0.001 },
+    };
+    const run = await runCli(["train", write(folder, tuned), "-o", out, "--json"]);
+    expect(run.stderr).not.toMatch(/error/);
+    expect(JSON.parse(run.stdout).best.value).toBeGreaterThan(90);
+    const { graph } = await loadModel(join(out, "model.onnx"));
+    const types = [...graph.nodes].map(({ opType }) => opType);
+    expect(types.filter((type) => type === "QuantizeLinear").length).toBeGreaterThanOrEqual(4);
+    expect(types).not.toContain("BatchNormalization");
+    const weightsOf = [...graph.initializers].filter(({ constant }) => constant?.dtype === "int8" && constant.shape.length > 1);
+    expect(weightsOf).toHaveLength(4);
+    const most = "weightBits" in quantize ? 7 : 127;
+    for (const { constant } of weightsOf)
+      expect(toNumbers(constant as Tensor).every((value) => Math.abs(value) <= most)).toBe(true);
   });
 });
