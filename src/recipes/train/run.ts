@@ -80,6 +80,8 @@ async function compileTuned(
   return compileTraining(plan.model, { ...compileOptions, choose });
 }
 
+const timeLeft = (seconds: number): string => (seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.round(seconds / 60)} min`);
+
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
     () => true,
@@ -173,7 +175,8 @@ class TrainingRun {
     const validation = this.validation
       ? `, ${this.validation.metric} ${this.validation.value.toFixed(2)}${this.validation.unit}`
       : "";
-    const detail = `epoch ${report.epoch + 1}/${epochs}, loss ${loss.toFixed(4)}${validation}, ${Math.round(samplesPerSecond)} samples/s`;
+    const left = ((report.totalSteps - report.globalStep) * this.#config.batch * this.#config.accumulate) / samplesPerSecond;
+    const detail = `epoch ${report.epoch + 1}/${epochs}, loss ${loss.toFixed(4)}${validation}, ${Math.round(samplesPerSecond)} samples/s, ${timeLeft(left)} left`;
     this.#options.onProgress?.({ step: "train", done: report.globalStep, total: report.totalSteps, detail });
   }
 
