@@ -23,8 +23,18 @@ export interface IntegerOp {
 export interface QuantizationRow {
   readonly name: string;
   readonly summary: string;
-  readonly activation: { readonly dtype: "uint8" | "int8"; readonly symmetric: boolean };
-  readonly weight: { readonly dtype: "int8" | "uint8"; readonly perChannel: boolean; readonly reduceRange: boolean };
+  readonly activation: {
+    readonly dtype: "uint8" | "int8";
+    readonly symmetric: boolean;
+    /** Scales must be powers of two (shift instead of multiply). */
+    readonly powerOfTwo?: boolean;
+  };
+  readonly weight: {
+    readonly dtype: "int8" | "uint8";
+    readonly perChannel: boolean;
+    readonly reduceRange: boolean;
+    readonly powerOfTwo?: boolean;
+  };
   /** Ops whose output range is known (Softmax, Sigmoid) must use it exactly. */
   readonly fixedScales: boolean;
   readonly ops: Readonly<Record<string, IntegerOp>>;
