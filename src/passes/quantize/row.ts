@@ -1,5 +1,11 @@
 import type { Attribute, DataType } from "../../ir/index.ts";
 
+/** A scale and zero point that a kernel writes whatever the data: real = (q - zeroPoint) * scale. */
+export interface FixedOutput {
+  readonly scale: number;
+  readonly zeroPoint: number;
+}
+
 /** How one op type runs in integer arithmetic on a target. */
 export interface IntegerOp {
   /**
@@ -9,12 +15,16 @@ export interface IntegerOp {
   readonly role: "anchor" | "follow" | "move";
   /** The kernel can give float directly, so no quantize node is needed after it. */
   readonly floatOutput?: boolean;
-  /** False where the kernel takes one weight scale only. Default true. */
+  /** False where the kernel takes one weight scale only, although the row says per channel. Default true. */
   readonly perChannel?: boolean;
+  /** The element type of this kernel's weights where it is not the row's. */
+  readonly weightDtype?: "int8" | "uint8";
   /** Input and output must share scale and zero point although the op record leaves them free. */
   readonly sameScale?: boolean;
   /** The op record says "same scale", but this kernel rescales each input itself. */
   readonly freeScales?: boolean;
+  /** The kernel writes this scale and zero point and no other. */
+  readonly fixedOutput?: FixedOutput;
   /** Facts that make the target refuse: attributes and ranks by data, e.g. {"rank": [3, 4]}. */
   readonly ranks?: readonly number[];
 }
@@ -23,21 +33,49 @@ export interface IntegerOp {
 export interface QuantizationRow {
   readonly name: string;
   readonly summary: string;
+  /** False: the target computes activations in float, `ops` is empty, and `floatScheme` says how its files become small. Default true. */
+  readonly quantizable?: boolean;
+  /** What stands in for INT8 where activations stay float: float16 throughout, or int8 weights that a dequantize node reads. */
+  readonly floatScheme?: "fp16" | "int8-weights";
+  /** Quantized per tensor. */
   readonly activation: {
     readonly dtype: "uint8" | "int8";
+    /** The zero point is the middle: 0 of int8, 128 of uint8. */
     readonly symmetric: boolean;
     /** Scales must be powers of two (shift instead of multiply). */
     readonly powerOfTwo?: boolean;
+    /** Default 8; fewer bits use fewer of the type's values. */
+    readonly bits?: number;
   };
   readonly weight: {
     readonly dtype: "int8" | "uint8";
+    /** One scale per output channel; `perChannel: false` of an op takes it back for that op. */
     readonly perChannel: boolean;
+    /** Weights keep to 7 bits, so that two 8-bit products fit into 16 bits. */
     readonly reduceRange: boolean;
+    /** The zero point is the middle, as of activations. Default true. */
+    readonly symmetric?: boolean;
+    /** The most negative integer (-128) must not occur. */
+    readonly narrowRange?: boolean;
     readonly powerOfTwo?: boolean;
+    /** Default 8. */
+    readonly bits?: number;
   };
+  /** "int32" (default): integers that count in steps of s_x·s_w, behind a dequantize node, zero point 0. "float32": left as it is. */
+  readonly bias?: "int32" | "float32";
   /** Ops whose output range is known (Softmax, Sigmoid) must use it exactly. */
   readonly fixedScales: boolean;
   readonly ops: Readonly<Record<string, IntegerOp>>;
+  /** Ops that the target computes in float where they stay float; {}: it computes in integers only. Absent: whatever its runtime knows. */
+  readonly floatOps?: Readonly<Record<string, true>>;
+  /** Every extent must be a number before the file is loaded. */
+  readonly staticShapes?: boolean;
+  /** The largest rank of an integer tensor. */
+  readonly maxRank?: number;
+  /** Only this many innermost axes of an integer tensor may be longer than 1. */
+  readonly innermostAxes?: number;
+  /** The youngest operator set of the standard domain that the target reads. */
+  readonly maxOpset?: number;
   /** Float ops that the runtime would quantize by itself between quantized neighbours, and the no-op after them that stops it. */
   readonly guard?: {
     readonly ops: Readonly<Record<string, true>>;
@@ -49,6 +87,9 @@ export interface QuantizationRow {
   /** Where the facts come from. */
   readonly source: string;
 }
+
+/** The zero point of symmetric quantization. */
+export const middleOf = (dtype: DataType): number => (dtype === "uint8" ? 128 : 0);
 
 /** Smallest and largest integer of a quantized type; `narrow` drops the most negative one, `reduced` uses 7 bits. */
 export function integerBounds(dtype: DataType, options: { narrow?: boolean; reduced?: boolean } = {}): readonly [number, number] {
