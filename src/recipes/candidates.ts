@@ -42,6 +42,7 @@ const methodTitles: Readonly<Record<RangeMethod, string>> = {
   average: "averaged ranges",
   percentile: "percentile ranges",
   mse: "least-error ranges",
+  entropy: "least-divergence ranges",
 };
 
 /** The range choices that are tried, cheapest idea first. */

@@ -1,6 +1,7 @@
 import { encodeOnnx } from "../formats/onnx/index.ts";
-import { type Model, type Outputs, type PreparedSample, type Tensor, toFloat32, type Value } from "../ir/index.ts";
+import { type Model, type Outputs, type PreparedSample, type Tensor, toFloat32 } from "../ir/index.ts";
 import type { RunSample } from "../measure/task.ts";
+import { valuesByName } from "../passes/cut.ts";
 import { ActivationStatistics } from "../passes/quantize/statistics.ts";
 import type { Executor, Session } from "../runtime/executor.ts";
 import { EdgewrightError } from "../util/errors.ts";
@@ -19,14 +20,6 @@ export interface ObserveOptions extends RunOptions {
   readonly run?: RunSample | undefined;
   /** How many samples are expected, for progress. */
   readonly expected?: number | undefined;
-}
-
-/** Values of the graph by name: inputs and everything nodes make. */
-function valuesByName(model: Model): Map<string, Value> {
-  const values = new Map<string, Value>();
-  for (const input of model.graph.inputs) values.set(input.name, input);
-  for (const node of model.graph.nodes) for (const output of node.outputs) if (output.name) values.set(output.name, output);
-  return values;
 }
 
 /**

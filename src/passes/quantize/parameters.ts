@@ -12,18 +12,21 @@ export interface TensorParameters {
 /** The smallest scale that keeps s_x·s_w a normal float32 whatever it meets. */
 const leastScale = 2 ** -40;
 
+/** The smallest power of two that is not below `scale`, but for a rounding error. */
+export const powerOfTwoAbove = (scale: number): number => 2 ** Math.ceil(Math.log2(scale) - 1e-4);
+
 /** Parameters that cover a range; zero maps to an integer exactly (ONNX QuantizeLinear semantics). */
-export function activationParameters(range: Range, { dtype, symmetric }: QuantizationRow["activation"]): TensorParameters {
+export function activationParameters(
+  range: Range,
+  { dtype, symmetric, powerOfTwo }: QuantizationRow["activation"],
+): TensorParameters {
   const [low, high] = integerBounds(dtype, { narrow: symmetric });
+  const grid = (scale: number): number => Math.fround(Math.max(powerOfTwo ? powerOfTwoAbove(scale) : scale, leastScale));
   if (symmetric) {
     const middle = dtype === "uint8" ? 128 : 0;
-    return {
-      scale: Math.fround(Math.max(Math.max(-range.min, range.max) / (high - middle), leastScale)),
-      zeroPoint: middle,
-      dtype,
-    };
+    return { scale: grid(Math.max(-range.min, range.max) / (high - middle)), zeroPoint: middle, dtype };
   }
-  const scale = Math.fround(Math.max((range.max - range.min) / (high - low), leastScale));
+  const scale = grid((range.max - range.min) / (high - low));
   return { scale, zeroPoint: clamp(roundEven(low - range.min / scale), low, high), dtype };
 }
 
@@ -68,6 +71,57 @@ export function weightScales(weight: Tensor, axis: number | undefined, reduced: 
     if (magnitude > (largest[channel] as number)) largest[channel] = magnitude;
   }
   return largest.map((magnitude) => Math.max(magnitude / limit, leastScale));
+}
+
+export interface BestScaleOptions {
+  readonly reduced?: boolean;
+  readonly bits?: number;
+  readonly powerOfTwo?: boolean | undefined;
+}
+
+/**
+ * Weight scales with the least squared rounding error, per channel along `axis` or for the whole tensor: searched over 60 fractions (from
+ * a quarter) of the scale that covers the largest magnitude, or over it and the next three powers of two below.
+ */
+export function bestWeightScales(weight: Tensor, axis: number | undefined, options: BestScaleOptions = {}): Float32Array {
+  const { reduced = false, bits = 8, powerOfTwo = false } = options;
+  const values = toFloat32(weight);
+  const limit = weightLimit(reduced, bits);
+  const { channels, inner } = channelLayout(weight.shape, axis);
+  const widest = weightScales(weight, axis, reduced, bits).map((scale) => (powerOfTwo ? powerOfTwoAbove(scale) : scale));
+  const fractions = powerOfTwo ? [1, 0.5, 0.25, 0.125] : Array.from({ length: 60 }, (_, i) => (80 - i) / 80);
+  const least = new Float64Array(channels).fill(Number.POSITIVE_INFINITY);
+  const best = widest.slice();
+  for (const fraction of fractions) {
+    const scales = widest.map((scale) => Math.max(scale * fraction, leastScale));
+    const errors = roundingErrors(values, scales, { channels, inner, limit });
+    for (let c = 0; c < channels; c++) {
+      if ((errors[c] as number) >= (least[c] as number)) continue;
+      least[c] = errors[c] as number;
+      best[c] = scales[c] as number;
+    }
+  }
+  return best;
+}
+
+/** Squared rounding error of each channel. */
+function roundingErrors(
+  values: Float32Array,
+  scales: Float32Array,
+  { channels, inner, limit }: { channels: number; inner: number; limit: number },
+): Float64Array {
+  const errors = new Float64Array(channels);
+  for (let start = 0, c = 0; start < values.length; start += inner, c = c + 1 === channels ? 0 : c + 1) {
+    const scale = scales[c] as number;
+    let error = 0;
+    for (let i = start; i < start + inner; i++) {
+      const value = values[i] as number;
+      const difference = clamp(Math.round(value / scale), -limit, limit) * scale - value;
+      error += difference * difference;
+    }
+    errors[c] = (errors[c] as number) + error;
+  }
+  return errors;
 }
 
 export function channelLayout(shape: readonly number[], axis: number | undefined): { channels: number; inner: number } {

@@ -29,10 +29,22 @@ function tiedInputs({ def, op, node, activations }: NodePlan): readonly Value[] 
   return tied ? activations.map((index) => node.inputs[index] as Value) : [];
 }
 
-const fixedRangeOf = ({ def }: NodePlan): Range | undefined => {
+export const fixedRangeOf = ({ def }: NodePlan): Range | undefined => {
   const output = def.quantization?.output;
   return typeof output === "object" && "range" in output ? { min: output.range[0], max: output.range[1] } : undefined;
 };
+
+/** Every quantized value of the plan with the representative of the values that must share its scale and zero point. */
+export function scaleGroups(plan: QuantizationPlan): ReadonlyMap<Value, Value> {
+  const groups = new Groups();
+  const values = new Set<Value>();
+  for (const nodePlan of plan.nodes.values()) {
+    for (const index of nodePlan.activations) values.add(nodePlan.node.inputs[index] as Value);
+    values.add(nodePlan.point);
+    for (const input of tiedInputs(nodePlan)) groups.join(input, nodePlan.point);
+  }
+  return new Map([...values].map((value) => [value, groups.find(value)]));
+}
 
 /**
  * One scale and zero point for every quantized value, satisfying the same-scale ties (joined values take the union of their ranges) and
@@ -43,26 +55,25 @@ export function solveScales(
   row: QuantizationRow,
   rangeOf: (value: Value) => Range | undefined,
 ): ReadonlyMap<Value, TensorParameters> {
-  const groups = new Groups();
+  const groups = scaleGroups(plan);
   const ranges = new Map<Value, Range>();
   const fixed = new Map<Value, Range>();
   for (const nodePlan of plan.nodes.values()) {
     for (const index of nodePlan.activations) collect(nodePlan.node.inputs[index] as Value, ranges, rangeOf);
     collect(nodePlan.point, ranges, rangeOf);
-    for (const input of tiedInputs(nodePlan)) groups.join(input, nodePlan.point);
     const known = fixedRangeOf(nodePlan);
     if (known) fixed.set(nodePlan.point, known);
   }
   const merged = new Map<Value, Range>();
   for (const [value, range] of ranges) {
-    const root = groups.find(value);
+    const root = groups.get(value) as Value;
     const known = fixed.get(value);
     const own = known ? (row.fixedScales ? known : intersect(range, known)) : range;
     merged.set(root, union(merged.get(root), own));
   }
   const parameters = new Map<Value, TensorParameters>();
   for (const value of ranges.keys())
-    parameters.set(value, activationParameters(merged.get(groups.find(value)) as Range, row.activation));
+    parameters.set(value, activationParameters(merged.get(groups.get(value) as Value) as Range, row.activation));
   return parameters;
 }
 

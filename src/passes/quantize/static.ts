@@ -1,17 +1,19 @@
 import { z } from "zod";
-import type { Graph, Model, Node, Tensor, Value } from "../../ir/index.ts";
+import { type Graph, type Model, type Node, type Tensor, tensorOf, type Value } from "../../ir/index.ts";
+import { portIndex } from "../../ops/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
 import { definePass } from "../define.ts";
-import { correctedBias, linkedAxes } from "./bias-correction.ts";
+import { correctedBias } from "./bias-correction.ts";
+import { linkedAxes } from "./channels.ts";
 import { addQuantizedActivationConstant, addQuantizePair, removeUnusedInitializers } from "./emit.ts";
 import { guardFloatNodes } from "./guard.ts";
 import { representable, type TensorParameters } from "./parameters.ts";
-import { type NodePlan, planQuantization, type QuantizationPlan } from "./plan.ts";
-import { chooseRange, type RangeMethod, rangeMethods } from "./ranges.ts";
+import { type NodePlan, nodeKey, planQuantization, type QuantizationPlan } from "./plan.ts";
+import { chooseRange, type Range, type RangeMethod, rangeMethods } from "./ranges.ts";
 import type { QuantizationRow } from "./row.ts";
 import { solveScales } from "./scales.ts";
 import type { ActivationStatistics } from "./statistics.ts";
-import { quantizeLookup, quantizeNodeWeights } from "./weights.ts";
+import { quantizeLookup, quantizeNodeWeights, type WeightChoice, type WeightGrid } from "./weights.ts";
 
 export const staticParams = z.object({
   row: z.custom<QuantizationRow>((row) => typeof row === "object" && row !== null),
@@ -21,10 +23,18 @@ export const staticParams = z.object({
   percentile: z.number().min(50).max(100).default(99.99).describe("Share of values kept by the percentile method, in percent"),
   exclude: z.array(z.string()).default([]).describe("Names of nodes that stay float"),
   weightBits: z.number().int().min(2).max(8).default(8).describe("Bits of weights; below 8 they use fewer of an int8's values"),
-  weightScales: z
+  ranges: z
+    .custom<ReadonlyMap<string, Range>>((map) => map instanceof Map)
+    .default(() => new Map())
+    .describe("Ranges found by measuring, by value name; `method` chooses the others"),
+  weights: z
+    .custom<ReadonlyMap<string, WeightChoice>>((map) => map instanceof Map)
+    .default(() => new Map())
+    .describe("Bits, scales or integers found by measuring or learning, by the name of the weight's initializer"),
+  biases: z
     .custom<ReadonlyMap<string, Float32Array>>((map) => map instanceof Map)
     .default(() => new Map())
-    .describe("Scales found by training, by the name of the weight's initializer"),
+    .describe("Corrected biases, by node"),
   biasCorrection: z.boolean().default(false).describe("Move the mean error of rounded weights into the bias"),
 });
 export type StaticParams = z.infer<typeof staticParams>;
@@ -63,11 +73,12 @@ export const quantizeStatic = definePass<StaticParams>({
     const rangeOf = (value: Value) => {
       const statistics = params.statistics.get(value.name);
       return (
-        statistics &&
+        params.ranges.get(value.name) ??
+        (statistics &&
         chooseRange(statistics, params.method as RangeMethod, {
           percentile: params.percentile,
           symmetric: row.activation.symmetric,
-        })
+        }))
       );
     };
     const parameters = solveScales(plan, row, rangeOf);
@@ -101,12 +112,44 @@ const activationReads = (plan: QuantizationPlan): readonly Read[] =>
 function quantizeWeightsOf(plan: NodePlan, parameters: ReadonlyMap<Value, TensorParameters>, params: StaticParams): void {
   if (!plan.weight) return;
   const input = plan.node.inputs[plan.activations[0] as number] as Value;
-  const bias: Tensor | undefined = params.biasCorrection
-    ? correctedBias(plan, params.statistics.get(input.name)?.channelMeans(), params.row.weight.reduceRange)
-    : undefined;
-  const grid = { reduced: params.row.weight.reduceRange, bits: params.weightBits, scales: params.weightScales };
-  quantizeNodeWeights(plan, (parameters.get(input) as TensorParameters).scale, grid, bias);
+  const given = params.biases.get(nodeKey(plan.node));
+  const bias: Tensor | undefined = given
+    ? tensorOf("float32", [given.length], given)
+    : params.biasCorrection
+      ? correctedBias(plan, params.statistics.get(input.name)?.channelMeans(), gridOf(params))
+      : undefined;
+  if (given) ensureBias(plan, given.length);
+  quantizeNodeWeights(given ? withBias(plan) : plan, (parameters.get(input) as TensorParameters).scale, gridOf(params), bias);
 }
+
+export const gridOf = ({ row, weightBits, weights }: Pick<StaticParams, "row" | "weightBits" | "weights">): WeightGrid => ({
+  reduced: row.weight.reduceRange,
+  bits: weightBits,
+  powerOfTwo: row.weight.powerOfTwo,
+  choices: weights,
+});
+
+/** Position of the bias that the op record names; -1 where the op takes none. */
+export function biasIndex({ def }: NodePlan): number {
+  const name = def.quantization?.weight?.bias;
+  return name === undefined ? -1 : portIndex(def.inputs, name);
+}
+
+/** A node that had no bias gets one for its correction. */
+function ensureBias(plan: NodePlan, channels: number): void {
+  const index = biasIndex(plan);
+  const graph = plan.node.graph as Graph;
+  if (plan.node.inputs[index]) return;
+  plan.node.setInput(
+    index,
+    graph.addInitializer(graph.freshName(`${nodeKey(plan.node)}_bias`), tensorOf("float32", [channels], new Float32Array(channels))),
+  );
+}
+
+const withBias = (plan: NodePlan): NodePlan => ({
+  ...plan,
+  weight: { ...(plan.weight as NonNullable<NodePlan["weight"]>), bias: biasIndex(plan) },
+});
 
 /** What has been put into the graph so far. */
 interface Emitted {

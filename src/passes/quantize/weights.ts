@@ -1,35 +1,57 @@
-import type { Graph, Node, Tensor, Value } from "../../ir/index.ts";
+import { fromTypedArray, type Graph, type Node, type Tensor, type Value } from "../../ir/index.ts";
 import { addDequantizedConstant } from "./emit.ts";
-import { fitScalesToBias, quantizeBias, quantizeWeight, weightScales } from "./parameters.ts";
+import { fitScalesToBias, powerOfTwoAbove, type QuantizedWeight, quantizeBias, quantizeWeight, weightScales } from "./parameters.ts";
 import type { NodePlan } from "./plan.ts";
 
-/** The integers that weights are rounded to. */
+/** What was found for one weight by measuring or learning; what is absent follows from the row. */
+export interface WeightChoice {
+  /** Below 8, weights use fewer of an int8's values. */
+  readonly bits?: number | undefined;
+  /** One per output channel, or one for all; in the weight's unit per step. */
+  readonly scales?: Float32Array | undefined;
+  /** Integers that belong to `scales`, where rounding to nearest is not what is wanted. */
+  readonly integers?: Int8Array | undefined;
+}
+
+/** The grid of weights for which nothing else was chosen. */
 export interface WeightGrid {
   readonly reduced: boolean;
-  /** Below 8, weights use fewer of an int8's values. */
   readonly bits: number;
-  /** Scales found elsewhere (by training), by the initializer's name. */
-  readonly scales: ReadonlyMap<string, Float32Array>;
+  readonly powerOfTwo?: boolean | undefined;
+  /** By the initializer's name. */
+  readonly choices: ReadonlyMap<string, WeightChoice>;
 }
 
 /** Replaces a planned node's weights, and bias, by integer constants. `inputScale` is the scale of its activation input. */
-export function quantizeNodeWeights(
-  plan: NodePlan,
-  inputScale: number,
-  { reduced, bits, scales: given }: WeightGrid,
-  bias?: Tensor,
-): void {
+export function quantizeNodeWeights(plan: NodePlan, inputScale: number, grid: WeightGrid, bias?: Tensor): void {
   const { node, weight } = plan;
   if (!weight) return;
   const graph = node.graph as Graph;
   const value = node.inputs[weight.index] as Value;
   const biasTensor = bias ?? (weight.bias === undefined ? undefined : (node.inputs[weight.bias] as Value).constant);
-  let scales = given.get(value.name) ?? weightScales(value.constant as Tensor, weight.axis, reduced, bits);
-  if (biasTensor && weight.axis !== undefined) scales = fitScalesToBias(scales, biasTensor, inputScale);
-  const quantized = quantizeWeight(value.constant as Tensor, scales, weight.axis, reduced, bits);
+  const quantized = chosenWeight(value, weight.axis, grid, biasTensor && { bias: biasTensor, inputScale });
   node.setInput(weight.index, addDequantizedConstant(graph, value.name, quantized, node));
   if (biasTensor && weight.bias !== undefined)
-    setBias(node, weight.bias, quantizeBias(biasTensor, inputScale, scales), weight.axis !== undefined);
+    setBias(node, weight.bias, quantizeBias(biasTensor, inputScale, quantized.scales), weight.axis !== undefined);
+}
+
+/** A weight's integers and scales by its choice; scales grow where the bias would not fit int32 otherwise. */
+export function chosenWeight(
+  value: Value,
+  axis: number | undefined,
+  { reduced, bits: usual, powerOfTwo, choices }: WeightGrid,
+  fit?: { readonly bias: Tensor; readonly inputScale: number },
+): QuantizedWeight {
+  const tensor = value.constant as Tensor;
+  const choice = choices.get(value.name) ?? {};
+  const bits = choice.bits ?? usual;
+  const own = choice.scales ?? weightScales(tensor, axis, reduced, bits);
+  const wanted = powerOfTwo ? own.map(powerOfTwoAbove) : own;
+  const fitted = fit && axis !== undefined ? fitScalesToBias(wanted, fit.bias, fit.inputScale) : wanted;
+  const scales = powerOfTwo ? fitted.map(powerOfTwoAbove) : fitted;
+  if (choice.integers && scales.every((scale, c) => scale === own[c]))
+    return { tensor: fromTypedArray("int8", tensor.shape, choice.integers), scales, axis };
+  return quantizeWeight(tensor, scales, axis, reduced, bits);
 }
 
 function setBias(

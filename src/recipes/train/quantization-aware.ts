@@ -10,6 +10,7 @@ import { nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
 import type { QuantizationRow } from "../../passes/quantize/row.ts";
 import { quantizeStatic, valuesToObserve } from "../../passes/quantize/static.ts";
 import { ActivationStatistics } from "../../passes/quantize/statistics.ts";
+import type { WeightChoice } from "../../passes/quantize/weights.ts";
 import { ortEvaluate } from "../../runtime/evaluate.ts";
 import { loadExecutor } from "../../runtime/executors.ts";
 import { findTarget } from "../../targets/index.ts";
@@ -189,12 +190,12 @@ function exportInteger(
   const tensors = new Map<string, Tensor>();
   for (const slot of compiled.parameters) tensors.set(slot.name, pieceOf(states[weights] as Tensor, slot));
   for (const slot of compiled.statistics) tensors.set(slot.name, pieceOf(states.statistics as Tensor, slot));
-  const scales = new Map<string, Float32Array>();
+  const choices = new Map<string, WeightChoice>();
   for (const { name } of quantized.weights) {
     const scale = tensors.get(weightScaleName(name));
-    if (scale) scales.set(name, toFloat32(scale));
+    if (scale) choices.set(name, { scales: toFloat32(scale) });
   }
-  const parameters = { ...parametersOf(row, settings, trainedRanges(quantized, tensors)), weightScales: scales };
+  const parameters = { ...parametersOf(row, settings, trainedRanges(quantized, tensors)), weights: choices };
   const notes: string[] = [];
   inferShapes(model);
   quantizeStatic.run({

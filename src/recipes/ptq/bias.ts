@@ -1,0 +1,106 @@
+import { encodeOnnx } from "../../formats/onnx/index.ts";
+import { type Model, type Node, tensorOf, toFloat32 } from "../../ir/index.ts";
+import { inferShapes } from "../../ops/infer.ts";
+import { cutModel, valuesByName } from "../../passes/cut.ts";
+import { outputAxes } from "../../passes/quantize/channels.ts";
+import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
+import { type NodePlan, nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
+import { biasIndex } from "../../passes/quantize/static.ts";
+import type { PtqContext } from "./context.ts";
+import { quantized, type QuantizeOptions } from "./quantized.ts";
+
+/** A node whose results have a mean per channel that a bias can move. */
+interface Corrected {
+  readonly key: string;
+  readonly output: string;
+  readonly axis: number;
+  readonly bias: Float32Array;
+}
+
+function correctable(model: Model, plan: NodePlan): Corrected | undefined {
+  const axes = outputAxes(plan);
+  const { node, weight } = plan;
+  const index = biasIndex(plan);
+  if (!axes || !weight || index < 0) return undefined;
+  const channels = node.inputs[weight.index]?.constant?.shape[axes.weight] as number;
+  const bias = node.inputs[index]?.constant;
+  if (node.inputs[index] && !bias) return undefined;
+  const values = bias ? toFloat32(bias).slice() : new Float32Array(channels);
+  return values.length === channels && valuesByName(model).has(node.output.name)
+    ? { key: nodeKey(node), output: node.output.name, axis: axes.output, bias: values }
+    : undefined;
+}
+
+/** The model up to some values, giving their means over all axes but the channel's, named "mean_<i>". */
+function meansModel(model: Model, points: readonly Pick<Corrected, "output" | "axis">[]): Model {
+  const part = cutModel(model, { outputs: points.map(({ output }) => output) });
+  const { graph } = part;
+  const values = points.map(({ output }) => graph.outputs.find(({ name }) => name === output));
+  graph.outputs.length = 0;
+  values.forEach((value, i) => {
+    const { axis } = points[i] as Corrected;
+    const rank = value?.type?.shape?.length as number;
+    const axes = Array.from({ length: rank }, (_, d) => d).filter((d) => d !== (axis < 0 ? axis + rank : axis));
+    const input = graph.addInitializer(graph.freshName("mean_axes"), tensorOf("int64", [axes.length], axes));
+    const node: Node = graph.node("ReduceMean", [value, input], {
+      name: graph.freshName("mean"),
+      outputs: [`mean_${i}`],
+      attributes: { keepdims: 0 },
+    });
+    graph.addOutput(node.output);
+  });
+  return part;
+}
+
+async function channelMeans(
+  model: Model,
+  points: readonly Pick<Corrected, "output" | "axis">[],
+  { feeds, executor, threads, options }: PtqContext,
+): Promise<Float64Array[]> {
+  const session = await executor.load(encodeOnnx(meansModel(model, points)), { threads });
+  const sums: Float64Array[] = [];
+  try {
+    for (const one of feeds) {
+      options.signal?.throwIfAborted();
+      const outputs = await session.run(one);
+      points.forEach((_, i) => {
+        const values = toFloat32(outputs[`mean_${i}`] as NonNullable<(typeof outputs)[string]>);
+        sums[i] = (sums[i] ?? new Float64Array(values.length)).map((sum, c) => sum + (values[c] as number));
+      });
+    }
+  } finally {
+    await session.release();
+  }
+  return sums.map((sum) => sum.map((value) => value / feeds.length));
+}
+
+/**
+ * Moves into each bias what quantization, of this layer and of all before it, shifts the layer's mean output by: measured layer after
+ * layer on the quantized model, each with the corrections of the earlier ones in place (Nagel et al., "Data-Free Quantization", 2019,
+ * §4.2, with real inputs). Returns the choices with these biases.
+ */
+export async function correctBiases(
+  simplified: Model,
+  context: PtqContext,
+  choices: QuantizationChoices,
+  quantizeOptions: QuantizeOptions = {},
+): Promise<QuantizationChoices> {
+  const model = simplified.clone();
+  inferShapes(model);
+  const plan = planQuantization(model, context.row, new Set(quantizeOptions.exclude));
+  const layers = [...plan.nodes.values()].flatMap((nodePlan) => correctable(model, nodePlan) ?? []);
+  const biases = new Map(choices.biases);
+  if (layers.length === 0) return choices;
+  const wanted = await channelMeans(model, layers, context);
+  for (const [i, layer] of layers.entries()) {
+    context.options.onProgress?.({ step: "bias correction", done: i, total: layers.length, detail: layer.key });
+    const present = await quantized(simplified, context, { ...choices, biases }, quantizeOptions);
+    const [means] = await channelMeans(present, [layer], context);
+    const own = biases.get(layer.key) ?? layer.bias;
+    biases.set(
+      layer.key,
+      own.map((value, c) => value + ((wanted[i]?.[c] as number) - (means?.[c] as number))),
+    );
+  }
+  return { ...choices, biases };
+}
