@@ -2,6 +2,7 @@
 import type { OpDef } from "./define.ts";
 import { activationOps, clip, dropout, pRelu } from "./activations.ts";
 import { attention, fusedAttention, fusedRotaryEmbedding, groupQueryAttention, multiHeadAttention, qAttention, rotaryEmbedding } from "./attention.ts";
+import { gatherBlockQuantized } from "./block-quantized.ts";
 import { cast, castLike } from "./cast.ts";
 import { concat, split } from "./concat.ts";
 import { constant, constantOfShape, eyeLike, identity, range } from "./constant.ts";
@@ -45,6 +46,7 @@ export const definitions: readonly OpDef[] = [
   multiHeadAttention,
   qAttention,
   rotaryEmbedding,
+  gatherBlockQuantized,
   cast,
   castLike,
   concat,
