@@ -24,7 +24,7 @@ import { trainingSession } from "../../src/runtime/executor.ts";
 import { loadModel } from "../../src/runtime/model-file.ts";
 import { ortNode } from "../../src/runtime/ort-node.ts";
 import { localRuntime } from "../../src/runtime/stateful-local.ts";
-import { ortX64Vnni } from "../../src/targets/onnxruntime/targets.ts";
+import { ortX64 } from "../../src/targets/onnxruntime/targets.ts";
 import { prepareForTraining } from "../../src/train/prepare.ts";
 import { cifar, fashion, removeFolders } from "./tasks.ts";
 
@@ -80,7 +80,7 @@ async function equalPredictions({ outcome, folder }: Run, input: TrainConfigInpu
 async function afterTraining(path: string, input: TrainConfigInput, weightBits: number): Promise<number> {
   const setup = await setUpTraining(parseTrainConfig({ ...input, model: path }, here), {});
   const model: Model = await prepareForTraining(await loadModel(path), { batchNormalization: "fold", evaluate: ortEvaluate });
-  const row = ortX64Vnni.quantization;
+  const row = ortX64.quantization;
   const samples = async function* () {
     for (let i = 0; i < 256; i++) yield await setup.training.sample(Math.floor((i * setup.training.length) / 256));
   };

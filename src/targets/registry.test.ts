@@ -10,8 +10,8 @@ describe("targets", () => {
   });
 
   test("here is what the machine is", () => {
-    expect(findTarget("here", x64).name).toBe("ort-x64-vnni");
-    expect(findTarget("here", { arch: "x64", instructionSets: ["avx2"] }).name).toBe("ort-x64");
+    expect(findTarget("here", x64).name).toBe("ort-x64");
+    expect(findTarget("here", { arch: "x64", instructionSets: ["avx2"] }).name).toBe("ort-x64-novnni");
     expect(findTarget("auto", { arch: "arm64", instructionSets: [] }).name).toBe("ort-arm64");
   });
 
@@ -21,8 +21,18 @@ describe("targets", () => {
     expect(() => findTarget("toaster", x64)).toThrow(/no target "toaster"/);
   });
 
+  test("names of earlier versions still find their target", () => {
+    expect(findTarget("ort-x64-vnni", x64).name).toBe("ort-x64");
+    expect(findTarget("ort-web", x64).name).toBe("ort-web-wasm");
+  });
+
   test("without VNNI weights have 7 bits, with it 8", () => {
-    expect(findTarget("ort-x64", x64).quantization.weight.reduceRange).toBe(true);
-    expect(findTarget("ort-x64-vnni", x64).quantization.weight.reduceRange).toBe(false);
+    expect(findTarget("ort-x64-novnni", x64).quantization.weight.reduceRange).toBe(true);
+    expect(findTarget("ort-x64", x64).quantization.weight.reduceRange).toBe(false);
+  });
+
+  test("only onnxruntime on a processor is measured here", () => {
+    const measured = targets.filter(({ measuredBy }) => measuredBy(x64)).map(({ name }) => name);
+    expect(measured).toEqual(["ort-x64", "ort-web-wasm"]);
   });
 });

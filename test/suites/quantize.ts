@@ -10,10 +10,10 @@ import { observe } from "../../src/recipes/observe.ts";
 import { sqnrOf } from "../../src/recipes/sensitivity.ts";
 import { ortEvaluate } from "../../src/runtime/evaluate.ts";
 import { ortNode } from "../../src/runtime/ort-node.ts";
-import { ortX64Vnni } from "../../src/targets/onnxruntime/targets.ts";
+import { ortX64 } from "../../src/targets/onnxruntime/targets.ts";
 import { seededRandom } from "../../src/util/random.ts";
 
-export const row = ortX64Vnni.quantization;
+export const row = ortX64.quantization;
 
 /** Seeded samples for a model's inputs: floats in ±1, integers 0..4; open extents are 1. */
 export function randomSamples(model: Model, count: number): PreparedSample[] {

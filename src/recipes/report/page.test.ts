@@ -24,7 +24,7 @@ const manifest: Manifest = {
     inputs: [{ name: hostile, dtype: "float32", shape: ["N", 3, 8, 8] }],
     outputs: [{ name: "y", dtype: "float32", shape: ["N", 10] }],
   },
-  target: { name: "ort-x64-vnni", summary: "a runtime", executor: "ort-node", measuredHere: true, threads: 1 },
+  target: { name: "ort-x64", summary: "a runtime", executor: "ort-node", measuredHere: true, threads: 1 },
   data: {
     path: "data",
     summary: hostile,

@@ -2,7 +2,7 @@ import { z } from "zod";
 
 /** Quantization-aware training: what the integer model is to look like, and how scales are found. */
 export const quantizeSchema = z.strictObject({
-  target: z.string().default("ort-x64-vnni").describe("Row of the target table that decides signedness and granularity"),
+  target: z.string().default("ort-x64").describe("Row of the target table that decides signedness and granularity"),
   weightBits: z
     .int()
     .min(2)
