@@ -1,0 +1,135 @@
+import { type Model, type Node, type Tensor, toFloat32, typedArray, type Value } from "../../../ir/index.ts";
+import { lookupOp, type OpDef, portIndex, readAttributes } from "../../../ops/index.ts";
+import { dequantizeLinear, quantizeLinear } from "../../../ops/quantize-linear.ts";
+import { nodeKey } from "../plan.ts";
+import { convolutionForm } from "./convolution-form.ts";
+import { matrixForm } from "./matrix-form.ts";
+import { type PackedWeights, packWeights } from "./packed-weights.ts";
+import type { ProductForm } from "./product-form.ts";
+
+/** A node that onnxruntime runs as products of uint8 activations and int8 weights. */
+export interface IntegerLayer {
+  readonly key: string;
+  readonly node: Node;
+  /** The uint8 value that it reads, before its DequantizeLinear. */
+  readonly input: Value;
+  /** The uint8 value that it gives, after its QuantizeLinear, or its own float result. */
+  readonly output: Value;
+  readonly weights: PackedWeights;
+  readonly zeroPoint: number;
+  /** Bias less zero point times sum of weights, by channel: added to the sums of products. */
+  readonly addends: Int32Array;
+  /** What a sum is multiplied by, in output steps or as a real number; one, or one per channel. */
+  readonly scales: Float32Array;
+  /** Undefined: the result is float. */
+  readonly result: { readonly zeroPoint: number } | undefined;
+}
+
+interface KernelFacts {
+  readonly form: (attributes: Readonly<Record<string, unknown>>, weightShape: readonly number[]) => ProductForm | undefined;
+  /** Whether the kernel stays integer where no QuantizeLinear follows. */
+  readonly floatResult: boolean;
+}
+
+/** Facts of onnxruntime 1.30's kernels by the op that they are fused from: QLinearConv, QLinearMatMul and MatMulIntegerToFloat, QGemm. */
+const kernels: Readonly<Record<string, KernelFacts>> = {
+  Conv: { form: convolutionForm, floatResult: false },
+  MatMul: { form: (_, shape) => matrixForm(shape, false), floatResult: true },
+  Gemm: { form: ({ transA, transB }, shape) => (transA ? undefined : matrixForm(shape, Boolean(transB))), floatResult: true },
+};
+
+/** The integer layers of a model in QDQ form, in execution order. Types must be inferred. */
+export function findIntegerLayers(model: Model): IntegerLayer[] {
+  const layers: IntegerLayer[] = [];
+  for (const node of model.graph.nodes) {
+    const layer = integerLayer(node, model);
+    if (layer) layers.push(layer);
+  }
+  return layers;
+}
+
+/** Layers whose weights allow a pair of products to leave 16 bits. */
+export const canSaturateLayer = ({ weights }: IntegerLayer): boolean => weights.risky.length > 0;
+
+/** A node's products in the order of the kernel that it becomes; undefined where it becomes none. */
+export function productForm(node: Node, def: OpDef, weightShape: readonly number[]): ProductForm | undefined {
+  if (node.domain !== "") return undefined;
+  const attributes = readAttributes(def.attributes, node.attributes, () => undefined as never);
+  return kernels[node.opType]?.form(attributes, weightShape);
+}
+
+function integerLayer(node: Node, model: Model): IntegerLayer | undefined {
+  const def = lookupOp(node, model.opsets);
+  const facet = def?.quantization;
+  if (!def || !facet?.weight || !kernels[node.opType]) return undefined;
+  const weight = dequantized(node.inputs[portIndex(def.inputs, facet.weight.input)], model);
+  const x = dequantized(node.inputs[portIndex(def.inputs, facet.activations[0] as string)], model);
+  const integers = weight?.source.constant;
+  if (!x || x.scales.length !== 1 || x.source.type?.dtype !== "uint8" || integers?.dtype !== "int8") return undefined;
+  if (weight?.zeroPoints.some((zero) => zero !== 0)) return undefined;
+  const form = productForm(node, def, integers.shape);
+  const bias = biasOf(node, facet.weight.bias === undefined ? -1 : portIndex(def.inputs, facet.weight.bias), model);
+  const quantizer = quantizerOf(node, model);
+  if (!form || bias === "float" || !(quantizer || kernels[node.opType]?.floatResult)) return undefined;
+  const weights = packWeights(form, typedArray(integers) as Int8Array);
+  const zeroPoint = x.zeroPoints[0] ?? 0;
+  const inputScale = x.scales[0] as number;
+  return {
+    key: nodeKey(node),
+    node,
+    input: x.source,
+    output: quantizer?.output ?? node.output,
+    weights,
+    zeroPoint,
+    addends: weights.sums.map((sum, channel) => (bias?.[bias.length === 1 ? 0 : channel] ?? 0) - zeroPoint * sum),
+    scales: (weight as Dequantized).scales.map((scale) => {
+      const product = Math.fround(inputScale * scale);
+      return quantizer ? Math.fround(product / quantizer.scale) : product;
+    }),
+    result: quantizer && { zeroPoint: quantizer.zeroPoint },
+  };
+}
+
+interface Dequantized {
+  readonly source: Value;
+  readonly scales: Float32Array;
+  readonly zeroPoints: readonly number[];
+}
+
+const integersOf = (tensor: Tensor | undefined): number[] =>
+  tensor ? Array.from(typedArray(tensor) as ArrayLike<number>, Number) : [];
+
+/** What lies before a value's DequantizeLinear. */
+function dequantized(value: Value | undefined, model: Model): Dequantized | undefined {
+  const node = value?.producer;
+  if (!node || lookupOp(node, model.opsets) !== dequantizeLinear) return undefined;
+  const [source, scale, zeroPoint] = node.inputs;
+  if (!source || !scale?.constant || (zeroPoint && !zeroPoint.constant)) return undefined;
+  return { source, scales: toFloat32(scale.constant), zeroPoints: integersOf(zeroPoint?.constant) };
+}
+
+/** The int32 bias; "float" where there is one that the kernels do not take. */
+function biasOf(node: Node, index: number, model: Model): Int32Array | undefined | "float" {
+  const value = node.inputs[index];
+  if (!value) return undefined;
+  const constant = dequantized(value, model)?.source.constant;
+  return constant?.dtype === "int32" ? (typedArray(constant) as Int32Array) : "float";
+}
+
+interface Quantizer {
+  readonly output: Value;
+  readonly scale: number;
+  readonly zeroPoint: number;
+}
+
+function quantizerOf(node: Node, model: Model): Quantizer | undefined {
+  const next = node.output.soleConsumer;
+  if (!next || lookupOp(next, model.opsets) !== quantizeLinear || next.outputs[0]?.type?.dtype !== "uint8") return undefined;
+  const [, scale, zeroPoint] = next.inputs;
+  if (scale?.constant?.size !== 1 || (zeroPoint && !zeroPoint.constant)) return undefined;
+  return {
+    output: next.output,
+    scale: toFloat32(scale.constant)[0] as number,
+    zeroPoint: integersOf(zeroPoint?.constant)[0] ?? 0,
+  };
+}
