@@ -39,17 +39,17 @@ export function cutModel(model: Model, { inputs, outputs }: Cut): Model {
     graph.replaceAllUses(value, input);
   }
   for (const result of results) graph.addOutput(result);
-  removeDead(part, new Set(inputs?.map(({ name }) => name)));
+  removeDead(part);
   return part;
 }
 
-/** Drops nodes, inputs (but those in `kept`) and initializers that no output needs. */
-function removeDead({ graph }: Model, kept: ReadonlySet<string>): void {
+/** Drops nodes, inputs and initializers that no output needs. */
+function removeDead({ graph }: Model): void {
   for (const node of [...graph.nodesReversed()])
     if (node.outputs.every((output) => output.uses.size === 0 && !output.isGraphOutput)) graph.remove(node);
   for (const value of [...graph.initializers])
     if (value.uses.size === 0 && !value.isGraphOutput && !value.isGraphInput) graph.removeInitializer(value);
-  const unused = graph.inputs.filter((input) => input.uses.size === 0 && !input.isGraphOutput && !kept.has(input.name));
+  const unused = graph.inputs.filter((input) => input.uses.size === 0 && !input.isGraphOutput);
   for (const input of unused) graph.inputs.splice(graph.inputs.indexOf(input), 1);
   graph.changed();
 }

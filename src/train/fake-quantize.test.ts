@@ -3,7 +3,8 @@ import { expect, it } from "vitest";
 import { encodeOnnx } from "../formats/onnx/index.ts";
 import { Graph, Model, type Tensor, tensorOf, toFloat32, type Value } from "../ir/index.ts";
 import { ortNode } from "../runtime/ort-node.ts";
-import { bestScales, fakeQuantize, weightScaleName } from "./fake-quantize.ts";
+import { bestWeightScales } from "../passes/quantize/parameters.ts";
+import { fakeQuantize, weightScaleName } from "./fake-quantize.ts";
 import { differentiate } from "./gradient.ts";
 import { TrainingGraph } from "./training-graph.ts";
 
@@ -117,7 +118,7 @@ it("finds scales that never do worse than the largest magnitude", () => {
       (values, bits) => {
         const most = 2 ** (bits - 1) - 1;
         const tensor = tensorOf("float32", [1, values.length], values);
-        const [best] = bestScales(tensor, 0, most) as unknown as [number];
+        const [best] = bestWeightScales(tensor, 0, { bits }) as unknown as [number];
         const largest = Math.max(...values.map(Math.abs)) / most;
         const error = (s: number): number =>
           values.reduce((sum, v) => sum + (s > 0 ? (v - clamp(Math.round(v / s), -most, most) * s) ** 2 : v * v), 0);

@@ -1,7 +1,8 @@
-import { type Node, scalarTensor, type Tensor, tensorOf, toFloat32, toNumbers, type Value } from "../ir/index.ts";
+import { type Node, scalarTensor, type Tensor, tensorOf, toNumbers, type Value } from "../ir/index.ts";
 import type { GraphBuilder } from "../ops/builder.ts";
 import { recordOf } from "../ops/infer-node.ts";
 import { dequantizeLinear, quantizeLinear } from "../ops/quantize-linear.ts";
+import { bestWeightScales } from "../passes/quantize/parameters.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import type { TrainingGraph } from "./training-graph.ts";
 
@@ -18,7 +19,25 @@ export interface FakeQuantizedWeight {
 export interface FakeQuantizeOptions {
   readonly weights: readonly FakeQuantizedWeight[];
   readonly weightScale: "max" | "learned";
-  readonly activationRange: "observed" | "learned";
+  readonly activationRange: ActivationRange;
+  /** Values (as quantize nodes read them) whose ranges stay as they are. */
+  readonly fixed?: ReadonlySet<string> | undefined;
+}
+
+/**
+ * "observed": follows each batch. "learned": the step size is a parameter (LSQ). "relative": its logarithm is, so that one learning rate
+ * suits all. "power-of-two": its exponent is, rounded (TQT: Jain et al., "Trained Quantization Thresholds", 2020).
+ */
+export type ActivationRange = "observed" | "learned" | "relative" | "power-of-two";
+
+export const scaleExponentName = (group: string): string => `${group}/exponent`;
+/** What one unit of a scale's parameter is: e^0.02 of scale, or a fifth of an exponent. */
+const exponentUnit = { relative: 0.02, "power-of-two": 0.2 } as const;
+
+/** The scale that a trained exponent stands for. */
+export function trainedScale(initial: number, exponent: number, mode: keyof typeof exponentUnit): number {
+  if (mode === "relative") return initial * Math.exp(exponentUnit.relative * exponent);
+  return initial * 2 ** Math.round(exponentUnit["power-of-two"] * exponent);
 }
 
 /** Scalar input: 1 while ranges follow what is seen, 0 once they are frozen. */
@@ -42,7 +61,7 @@ export function fakeQuantize(training: TrainingGraph, options: FakeQuantizeOptio
     const key = `${pair.scale}:${pair.zeroPoint}:${pair.dtype}`;
     const group = groups.get(key) ?? { ...pair, name: pair.input.name, members: [] };
     group.members.push(pair);
-    groups.set(key, group);
+    groups.set(key, options.fixed?.has(pair.input.name) ? { ...group, fixed: true } : group);
   }
   for (const group of groups.values()) quantizeGroup(training, group, options.activationRange);
 }
@@ -129,7 +148,7 @@ function quantizeGroup(training: TrainingGraph, group: PairGroup, mode: FakeQuan
   const { b, graph } = training;
   const first = group.members[0]?.quantize as Node;
   const grid: Grid = b.before(first.graph?.firstNode, () =>
-    group.fixed ? fixedGrid(b, group) : mode === "learned" ? learnedGrid(training, group) : observedGrid(training, group),
+    group.fixed ? fixedGrid(b, group) : gridMakers[mode](training, group),
   );
   const seen: Value[] = [];
   for (const { quantize, output, input } of group.members) {
@@ -167,6 +186,29 @@ function learnedGrid(training: TrainingGraph, group: PairGroup): Grid {
   const scale = b.customGradient(b.op("Max", [parameter, b.scalar(leastScale)]), [parameter], (_, dy) => [dy]);
   return { ...fixedGrid(b, group), scale, learned: true };
 }
+
+/** scale·e^(0.02·u) or scale·2^round(u/5) with u the parameter, at first 0; rounding passes the gradient straight through. */
+function exponentGrid(training: TrainingGraph, group: PairGroup, mode: keyof typeof exponentUnit): Grid {
+  const { b } = training;
+  const parameter = training.parameter(scaleExponentName(group.name), scalarTensor("float32", 0), { decay: false });
+  const exponent = b.mul(parameter, exponentUnit[mode] * (mode === "relative" ? 1 : Math.LN2));
+  const rounded =
+    mode === "relative"
+      ? exponent
+      : b.customGradient(
+          b.mul(b.op("Round", [b.mul(parameter, exponentUnit[mode])]), Math.LN2),
+          [parameter],
+          (_, dy) => [b.mul(dy, exponentUnit[mode] * Math.LN2)],
+        );
+  return { ...fixedGrid(b, group), scale: b.mul(b.exp(rounded), group.scale), learned: true };
+}
+
+const gridMakers: Readonly<Record<ActivationRange, (training: TrainingGraph, group: PairGroup) => Grid>> = {
+  observed: (training, group) => observedGrid(training, group),
+  learned: (training, group) => learnedGrid(training, group),
+  relative: (training, group) => exponentGrid(training, group, "relative"),
+  "power-of-two": (training, group) => exponentGrid(training, group, "power-of-two"),
+};
 
 /** The range is a statistic that moves towards each batch's extremes; scale and zero point follow from it as the pass computes them. */
 function observedGrid(training: TrainingGraph, group: PairGroup): Grid {
@@ -224,7 +266,7 @@ function learnedWeight(
   others: readonly number[],
 ): Value {
   const { b } = training;
-  const scales = bestScales(initial, axis, limit);
+  const scales = bestWeightScales(initial, axis, { bits: Math.ceil(Math.log2(limit + 1)) + 1 });
   const parameter = training.parameter(weightScaleName(name), tensorOf("float32", [scales.length], scales), { decay: false });
   const positive = b.customGradient(b.op("Max", [parameter, b.scalar(leastScale)]), [parameter], (_, dy) => [dy]);
   const perChannel = b.shape(value).map((dim, i) => (i === axis ? dim : 1));
@@ -235,26 +277,5 @@ function learnedWeight(
     const slope = b.sub(b.mul(dy, parts.integers), b.mul(inside, parts.steps));
     const weight = 1 / Math.sqrt((b.size(value) / scales.length) * limit);
     return [inside, b.mul(b.reshape(b.reduceSum(slope, others), [scales.length]), weight)];
-  });
-}
-
-/** Per channel the scale with the least squared rounding error, searched over fractions of the largest magnitude. */
-export function bestScales(weight: Tensor, axis: number | undefined, limit: number): Float32Array {
-  const values = toFloat32(weight);
-  const channels = axis === undefined ? 1 : (weight.shape[axis] as number);
-  const inner = axis === undefined ? values.length : weight.shape.slice(axis + 1).reduce((a, d) => a * d, 1);
-  const rows = Array.from({ length: channels }, (): number[] => []);
-  values.forEach((value, i) => {
-    (rows[Math.floor(i / inner) % channels] as number[]).push(value);
-  });
-  return Float32Array.from(rows, (row) => {
-    const largest = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    const candidates = Array.from({ length: 60 }, (_, i) => (largest * (i + 21)) / 80 / limit);
-    const error = (scale: number): number =>
-      row.reduce((sum, value) => sum + (value - Math.max(-limit, Math.min(limit, Math.round(value / scale))) * scale) ** 2, 0);
-    return Math.max(
-      leastScale,
-      candidates.reduce((best, scale) => (error(scale) < error(best) ? scale : best)),
-    );
   });
 }

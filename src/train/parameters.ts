@@ -4,7 +4,7 @@ import { EdgewrightError } from "../util/errors.ts";
 
 /** What training changes: patterns are names with "*" for any run of characters. `frozen` wins over `trainable`. */
 export interface ParameterSelection {
-  /** Default: every initializer that looks learned. */
+  /** Default: every initializer that looks learned. An empty list: none, transforms bring what is learned. */
   readonly trainable?: readonly string[] | undefined;
   readonly frozen?: readonly string[] | undefined;
 }
@@ -61,6 +61,7 @@ export function selectParameters(
       ? matchesAny(selection.trainable, value.name)
       : [...value.uses].some(({ node, index }) => node.graph === graph && readsAsParameter(node, index, opsets)),
   );
+  if (selection.trainable?.length === 0) return [];
   const left = chosen.filter(({ name }) => !matchesAny(selection.frozen ?? [], name));
   if (left.length === 0)
     throw new EdgewrightError("TRAIN_NOTHING", "The model has no float32 weights left to train.", {

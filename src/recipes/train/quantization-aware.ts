@@ -1,12 +1,9 @@
 import type { SampleStore } from "../../data/train/index.ts";
-import { type Model, type Node, type PreparedSample, type Tensor, toFloat32, type Value } from "../../ir/index.ts";
+import { type Model, type PreparedSample, type Tensor, toFloat32, type Value } from "../../ir/index.ts";
 import { thisDevice } from "../../measure/device.ts";
 import { inferShapes } from "../../ops/infer.ts";
 import { quantizeLinear } from "../../ops/quantize-linear.ts";
 import { lookupOp } from "../../ops/registry.ts";
-import { runPass } from "../../passes/manager.ts";
-import { weightLimit } from "../../passes/quantize/parameters.ts";
-import { nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
 import type { QuantizationRow } from "../../passes/quantize/row.ts";
 import { quantizeStatic, valuesToObserve } from "../../passes/quantize/static.ts";
 import { ActivationStatistics } from "../../passes/quantize/statistics.ts";
@@ -20,6 +17,7 @@ import { type FakeQuantizedWeight, fakeQuantize, observeInput, weightScaleName }
 import { pieceOf } from "../../train/program.ts";
 import { EdgewrightError } from "../../util/errors.ts";
 import type { RunOptions } from "../../util/progress.ts";
+import { imitate } from "../imitation.ts";
 import { observe } from "../observe.ts";
 import type { TrainConfig } from "./config.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -49,7 +47,8 @@ export async function quantizationAwarePlan(
   const row = rowOf(settings);
   nameNodes(prepared);
   const statistics = await calibrate(prepared, training, row, config, options);
-  const quantized = await imitate(prepared, row, settings, statistics);
+  const { model, weights, points } = await imitate(prepared, parametersOf(row, settings, statistics));
+  const quantized: Quantized = { model, statistics, points, weights };
   return {
     model: quantized.model,
     transforms: [
@@ -108,71 +107,6 @@ const parametersOf = (row: QuantizationRow, settings: QuantizeConfig, statistics
   exclude: settings.exclude,
   weightBits: settings.weightBits,
 });
-
-/** Runs the static pass on a copy and puts the float weights back: what is left are the activations' pairs. */
-async function imitate(
-  prepared: Model,
-  row: QuantizationRow,
-  settings: QuantizeConfig,
-  statistics: ReadonlyMap<string, ActivationStatistics>,
-): Promise<Quantized> {
-  const model = prepared.clone();
-  inferShapes(model);
-  const plan = planQuantization(model, row, new Set(settings.exclude));
-  const originals = new Map<string, { value: Value; tensor: Tensor }[]>();
-  for (const { node, weight } of plan.nodes.values())
-    originals.set(nodeKey(node), inputsOf(node, weight ? [weight.index, weight.bias] : []));
-  const weights = [...plan.nodes.values()].flatMap(({ node, weight }): FakeQuantizedWeight[] =>
-    weight
-      ? [
-          {
-            name: (node.inputs[weight.index] as Value).name,
-            axis: weight.axis,
-            limit: weightLimit(row.weight.reduceRange, settings.weightBits),
-          },
-        ]
-      : [],
-  );
-  const points = new Map([...plan.nodes.values()].map(({ node, point }) => [node.output.name, point.name]));
-  const indices = new Map(
-    [...plan.nodes.values()].map(({ node, weight }) => [nodeKey(node), weight ? [weight.index, weight.bias] : []]),
-  );
-  // tables (embeddings) are rounded on export only
-  const lookups = plan.lookups.map(({ node }) => nodeKey(node));
-  await runPass(
-    quantizeStatic,
-    model,
-    { ...parametersOf(row, settings, statistics), exclude: [...settings.exclude, ...lookups] },
-    ortEvaluate,
-  );
-  for (const node of [...model.graph.nodes]) restoreFloat(model, node, indices.get(nodeKey(node)), originals.get(nodeKey(node)));
-  for (const value of [...model.graph.initializers])
-    if (value.uses.size === 0 && !value.isGraphOutput && !value.isGraphInput) model.graph.removeInitializer(value);
-  for (const node of [...model.graph.nodesReversed()])
-    if (node.outputs.every((output) => output.uses.size === 0 && !output.isGraphOutput)) model.graph.remove(node);
-  inferShapes(model);
-  return { model, weights, statistics, points };
-}
-
-const inputsOf = (node: Node, indices: readonly (number | undefined)[]): { value: Value; tensor: Tensor }[] =>
-  indices.flatMap((index) => {
-    const value = index === undefined ? undefined : node.inputs[index];
-    return value?.constant ? [{ value, tensor: value.constant }] : [];
-  });
-
-function restoreFloat(
-  { graph }: Model,
-  node: Node,
-  indices: readonly (number | undefined)[] | undefined,
-  originals: readonly { value: Value; tensor: Tensor }[] | undefined,
-): void {
-  originals?.forEach(({ value, tensor }, i) => {
-    const index = indices?.[i];
-    if (index === undefined) return;
-    const known = [...graph.initializers].find((one) => one.name === value.name);
-    node.setInput(index, known ?? graph.addInitializer(value.name, tensor));
-  });
-}
 
 /** Where trained ranges and scales go: the float model with trained weights, quantized by the same pass with these ranges. */
 function exportInteger(
