@@ -1,4 +1,5 @@
 import type { Attribute, DataType } from "../../ir/index.ts";
+import type { WeightOnlyRow } from "./weight-only/row.ts";
 
 /** A scale and zero point that a kernel writes whatever the data: real = (q - zeroPoint) * scale. */
 export interface FixedOutput {
@@ -84,6 +85,8 @@ export interface QuantizationRow {
   };
   /** Ops whose constant matrix may be stored as integers and computed with scales found at run time. */
   readonly dynamic: Readonly<Record<string, "matmul" | "gemm" | "conv">>;
+  /** How weights are stored in 4 or 8 bits under float activations; default: by standard ops. */
+  readonly weightOnly?: WeightOnlyRow;
   /** Where the facts come from. */
   readonly source: string;
 }

@@ -1,4 +1,5 @@
 import type { QuantizationRow } from "../../passes/quantize/row.ts";
+import { ortWeightOnly } from "../../passes/quantize/weight-only/row.ts";
 import { defineTarget } from "../define.ts";
 import { ortDynamicOps, ortGuard, ortIntegerOps } from "./integer-ops.ts";
 
@@ -15,6 +16,7 @@ export const cpuRow = (
   ops: ortIntegerOps,
   dynamic: ortDynamicOps,
   guard: ortGuard,
+  weightOnly: ortWeightOnly,
   maxOpset: ortOpset,
   ...fields,
 });
