@@ -1,2 +1,3 @@
 export * from "./define.ts";
+export * from "./describe.ts";
 export * from "./registry.ts";

@@ -101,7 +101,6 @@ const coremlRow: QuantizationRow = {
   weight: { dtype: "int8", perChannel: true, reduceRange: false },
   fixedScales: false,
   ops: {},
-  staticShapes: true,
   maxRank: 5,
   maxOpset: ortOpset,
   dynamic: {},

@@ -11,7 +11,20 @@ const ops: Readonly<Record<string, IntegerOp>> = {
   ...each({ role: "follow", freeScales: true }, "Max", "Min"),
   // all inputs of a concatenation share one scale
   Concat: follow,
-  ...each(move, "MaxPool", "ReduceMax", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Split", "Slice", "Tile"),
+  ...each(
+    move,
+    "MaxPool",
+    "GlobalMaxPool",
+    "ReduceMax",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Split",
+    "Slice",
+    "Tile",
+  ),
   ...each(move, "Expand", "Pad", "Resize"),
 };
 

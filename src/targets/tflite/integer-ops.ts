@@ -7,7 +7,7 @@ const fixed = (fixedOutput: FixedOutput): IntegerOp => ({ role: "follow", fixedO
 
 /**
  * The 8-bit specification in ONNX's names: Gemm and MatMul with constant weights are FULLY_CONNECTED (one scale), Sigmoid is LOGISTIC,
- * LpNormalization L2_NORMALIZATION, GlobalAveragePool and ReduceMean MEAN. Convolutions of one dimension are stretched to two.
+ * LpNormalization L2_NORMALIZATION, GlobalAveragePool and ReduceMean MEAN, GlobalMaxPool REDUCE_MAX. Convolutions of one dimension are stretched to two.
  */
 export const tfliteIntegerOps: Readonly<Record<string, IntegerOp>> = {
   Conv: { role: "anchor", ranks: [3, 4] },
@@ -26,7 +26,20 @@ export const tfliteIntegerOps: Readonly<Record<string, IntegerOp>> = {
   Where: { role: "follow", sameScale: true },
   MaxPool: { role: "move", ranks: [3, 4] },
   Resize: { role: "move", ranks: [4] },
-  ...each(move, "Max", "Min", "ReduceMax", "ReduceMin", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice"),
+  ...each(
+    move,
+    "Max",
+    "Min",
+    "GlobalMaxPool",
+    "ReduceMax",
+    "ReduceMin",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Slice",
+  ),
   ...each(move, "Split", "Pad", "Gather", "Tile", "Expand", "DepthToSpace", "SpaceToDepth"),
 };
 

@@ -130,7 +130,8 @@ export function* rankRules(graph: QdqGraph, row: QuantizationRow): Violations {
 function tooLarge(shape: readonly unknown[] | undefined, { name, maxRank, innermostAxes }: QuantizationRow): string | undefined {
   if (!shape) return undefined;
   if (maxRank !== undefined && shape.length > maxRank) return `has rank ${shape.length}, but ${name} takes at most ${maxRank}`;
-  if (innermostAxes === undefined || shape.slice(0, -innermostAxes).every((dim) => dim === 1)) return undefined;
+  if (innermostAxes === undefined || shape.slice(0, -innermostAxes).every((dim) => dim === 1 || typeof dim !== "number"))
+    return undefined;
   return `has shape [${shape}], but on ${name} only the innermost ${innermostAxes} axes may be longer than 1`;
 }
 
