@@ -2,7 +2,8 @@
  * Which samples calibrate and which evaluate, and the figures of one quantized file: shared by everything that compares post-training
  * quantizers, so that all of them see the same draws.
  */
-import { resolve } from "node:path";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { float32Tensor, type Outputs, type PreparedSample, type Tensor, toFloat32 } from "../../src/ir/index.ts";
 import { type AccuracyResult, collectReference, evaluateAccuracy } from "../../src/measure/accuracy.ts";
@@ -17,6 +18,10 @@ import { fileBytes } from "../../src/runtime/model-file.ts";
 import { seededRandom, shuffled } from "../../src/util/random.ts";
 
 const evalFolder = fileURLToPath(new URL("../eval/", import.meta.url));
+
+/** Where peers' files of one draw are kept: "<tool>-<variant>.onnx". Outside of the repository. */
+export const drawFolder = (name: string, draw: number): string =>
+  join(process.env.EDGEWRIGHT_PTQ ?? join(tmpdir(), "edgewright-ptq"), name, String(draw));
 
 /** Every model, the quick ones first. */
 export const ptqModels: readonly string[] = [
