@@ -28,5 +28,6 @@ export const verbs: Readonly<Record<string, Verb>> = {
   new: { summary: "a model of a known architecture with fresh weights", load: () => import("./commands/new.ts") },
   train: { summary: "train or fine-tune a model, quantization-aware if wanted", load: () => import("./commands/train.ts") },
   distill: { summary: "train a small model with a large one as its teacher", load: () => import("./commands/distill.ts") },
+  targets: { summary: "the places where a model can run, and what each wants", load: () => import("./commands/targets.ts") },
   doctor: { summary: "which runtimes, instruction sets and tools this machine has", load: () => import("./commands/doctor.ts") },
 };
