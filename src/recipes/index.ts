@@ -3,6 +3,7 @@ export { type Candidate, candidateSchema, type Manifest, manifestSchema, type Se
 export { observe } from "./observe.ts";
 export { type OptimizeRequest, optimize } from "./optimize.ts";
 export { type QuantizeReport, type QuantizeRequest, quantizeFile, quantizeReportSchema } from "./quantize.ts";
+export { measureMoments, productRatio, quantizeWeights, type WeightOnlyRequest } from "./quantize-weights.ts";
 export { measureSensitivity } from "./sensitivity.ts";
 export { openSetup, optimizeFractions, type Setup, type SetupRequest } from "./setup.ts";
 export { budgetOf, candidateRows, finalLines } from "./summary.ts";

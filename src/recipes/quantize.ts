@@ -14,6 +14,7 @@ import { quantizeDynamic } from "../passes/quantize/dynamic.ts";
 import { type RangeMethod, rangeMethods } from "../passes/quantize/ranges.ts";
 import { quantizeStatic, valuesToObserve } from "../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
+import type { WeightReport } from "../passes/quantize/weight-only/index.ts";
 import { simplify } from "../passes/simplify/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { ExecutorName } from "../runtime/executors.ts";
@@ -23,9 +24,16 @@ import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
 import { noteSchema } from "./manifest.ts";
 import { type Observation, observe } from "./observe.ts";
+import {
+  type MomentsSource,
+  productRatio,
+  quantizeWeights,
+  type WeightOnlyRequest,
+  weightReportSchema,
+} from "./quantize-weights.ts";
 import { modelInputs, openSetup } from "./setup.ts";
 
-export const quantizeMethods = ["static", "dynamic", "fp16"] as const;
+export const quantizeMethods = ["static", "dynamic", "fp16", "weight-only"] as const;
 
 export interface QuantizeRequest {
   /** Model and, for static quantization, the calibration data. */
@@ -40,6 +48,8 @@ export interface QuantizeRequest {
   readonly target?: string | undefined;
   /** Default 100. */
   readonly calibrationSamples?: number | undefined;
+  /** For method "weight-only"; data are optional there. */
+  readonly weights?: WeightOnlyRequest | undefined;
 }
 
 export const quantizeReportSchema = z.object({
@@ -50,6 +60,9 @@ export const quantizeReportSchema = z.object({
   target: z.string(),
   calibrationSamples: z.number(),
   quantizedNodes: z.number(),
+  /** Weight-only: what became of each matrix, and how many times smaller the matrices of products are. */
+  weights: z.array(weightReportSchema).optional(),
+  productRatio: z.number().optional(),
   /** Nodes that stay float, each with the reason. */
   skipped: z.array(noteSchema),
   warnings: z.array(z.string()),
@@ -65,25 +78,9 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
     throw new EdgewrightError("METHOD_UNKNOWN", `There is no quantization method "${method}".`, {
       hint: `Methods: ${quantizeMethods.join(", ")}.`,
     });
-  const { model, target, statistics, warnings, samples } =
-    method === "static" ? await calibrated(request, options) : await plain(request, options);
-  const row = target.quantization;
-  const common = { exclude: [...(request.exclude ?? [])] };
-  const ranges = request.ranges ?? "mse";
-  const runs: Readonly<Record<typeof method, () => Promise<readonly Note[]>>> = {
-    static: () =>
-      applied(quantizeStatic, model, {
-        row,
-        statistics,
-        method: ranges,
-        percentile: request.percentile,
-        biasCorrection: request.biasCorrection,
-        ...common,
-      }),
-    dynamic: () => applied(quantizeDynamic, model, { row, convolutions: request.convolutions, ...common }),
-    fp16: () => applied(float16, model, { ...common }),
-  };
-  const notes = await runs[method]();
+  const prepared = await prepare(method, request, options);
+  const { model, target, warnings } = prepared;
+  const { notes, weights, samples } = await runMethod(method, request, prepared);
   const done = notes.filter(({ kind }) => kind === "did").length;
   if (done === 0)
     throw new EdgewrightError(
@@ -100,10 +97,14 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
     model: { path: request.output, bytes: saved.bytes, digest: saved.digest },
     original: { path: request.evaluation.model, bytes: await fileBytes(request.evaluation.model) },
     method,
-    ranges: method === "static" ? ranges : null,
+    ranges: method === "static" ? (request.ranges ?? "mse") : null,
     target: target.name,
     calibrationSamples: samples,
     quantizedNodes: done,
+    ...(weights
+      ? { weights: weights.map(({ nodes, shape, ...one }) => ({ ...one, nodes: [...nodes], shape: [...shape] })) }
+      : {}),
+    productRatio: weights && productRatio(weights),
     skipped: notes.filter(({ kind }) => kind === "skipped"),
     warnings: [...warnings, ...(await growth(request, saved.bytes))],
     seconds: (performance.now() - started) / 1000,
@@ -143,7 +144,55 @@ async function applied<P>(pass: PassDef<P>, model: Model, params: Readonly<Recor
   return (await runPass(pass, model, given, ortEvaluate)).notes;
 }
 
+interface Ran {
+  readonly notes: readonly Note[];
+  readonly samples: number;
+  readonly weights?: readonly WeightReport[];
+}
+
+/** Quantizes the prepared model in place. */
+async function runMethod(
+  method: QuantizeReport["method"],
+  request: QuantizeRequest,
+  { model, target, statistics, source, samples }: Prepared,
+): Promise<Ran> {
+  const row = target.quantization;
+  const common = { exclude: [...(request.exclude ?? [])] };
+  const { convolutions, percentile, biasCorrection, ranges = "mse" } = request;
+  const runs: Readonly<Record<typeof method, () => Promise<Ran>>> = {
+    static: async () => {
+      const params = { row, statistics, method: ranges, percentile, biasCorrection, ...common };
+      return { notes: await applied(quantizeStatic, model, params), samples };
+    },
+    dynamic: async () => ({ notes: await applied(quantizeDynamic, model, { row, convolutions, ...common }), samples }),
+    fp16: async () => ({ notes: await applied(float16, model, { ...common }), samples }),
+    "weight-only": () => quantizeWeights(model, row, { ...request.weights, convolutions, ...common }, source),
+  };
+  return runs[method]();
+}
+
+/** What a method needs: statistics of activations, calibration samples where there are any, or the model alone. */
+async function prepare(method: QuantizeReport["method"], request: QuantizeRequest, options: RunOptions): Promise<Prepared> {
+  if (method === "static") return calibrated(request, options);
+  const { data, plugins } = request.evaluation;
+  if (method !== "weight-only" || (data === undefined && plugins.length === 0)) return plain(request, options);
+  const setup = await openSetup({ evaluation: request.evaluation, target: request.target }, options);
+  const model = setup.model.clone();
+  await runPass(simplify, model, {}, ortEvaluate);
+  const limit = request.calibrationSamples ?? 100;
+  const source: MomentsSource = {
+    ...options,
+    executor: setup.executor,
+    threads: setup.threads,
+    run: setup.task.run,
+    expected: limit,
+    samples: () => setup.samples(undefined, { ...options, limit }),
+  };
+  return { model, target: setup.target, statistics: new Map(), warnings: setup.warnings, samples: 0, source };
+}
+
 interface Prepared {
+  readonly source?: MomentsSource;
   readonly model: Model;
   readonly target: ReturnType<typeof findTarget>;
   readonly statistics: ReadonlyMap<string, ActivationStatistics>;

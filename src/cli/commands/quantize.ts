@@ -1,3 +1,4 @@
+import { type WeightAlgorithm, weightAlgorithms } from "../../passes/quantize/weight-only/index.ts";
 import { type QuantizeReport, type QuantizeRequest, quantizeFile, quantizeReportSchema } from "../../recipes/index.ts";
 import { targets } from "../../targets/index.ts";
 import type { Command } from "../command-line.ts";
@@ -15,6 +16,14 @@ interface Flags extends EvaluationFlags {
   readonly convolutions?: boolean;
   readonly target?: string;
   readonly calibration?: number;
+  readonly bits?: number;
+  readonly block?: number;
+  readonly asymmetric?: boolean;
+  readonly algorithm?: WeightAlgorithm;
+  readonly scales?: "float32" | "float16";
+  readonly headBits?: number;
+  readonly threshold?: number;
+  readonly averageBits?: number;
   readonly json?: boolean;
 }
 
@@ -22,25 +31,41 @@ interface Flags extends EvaluationFlags {
 export function configure(command: Command): void {
   addEvaluationFlags(
     command
-      .description("Quantize a model for a target: INT8 static (calibrated), INT8 dynamic, or FP16.")
+      .description("Quantize a model for a target: INT8 static (calibrated), INT8 dynamic, FP16, or 4- and 8-bit weights alone.")
       .argument("[model]", "ONNX file; may come from --config instead")
       .requiredOption("-o, --output <file>", "the file to write"),
   )
-    .option("--method <method>", "static, dynamic or fp16 (default static)")
+    .option("--method <method>", "static, dynamic, fp16 or weight-only (default static)")
     .option("--ranges <method>", "minmax, average, percentile or mse (default mse)")
     .option("--percentile <p>", "share of values kept by percentile ranges (default 99.99)", parseNumber)
     .option("--bias-correction", "move the mean error of rounded weights into the bias")
     .option("--exclude <node>", "leave a node in float; may be repeated", collect)
-    .option("--convolutions", "dynamic: convolutions too")
+    .option("--convolutions", "dynamic, weight-only: convolutions too")
     .option("--target <name>", `here, ${targets.map(({ name }) => name).join(", ")} or an alias (default here)`)
     .option("--calibration <n>", "at most this many calibration samples (default 100)", integer)
+    .option("--bits <n>", "weight-only: 4 or 8 (default 4)", integer)
+    .option("--block <n>", "weight-only: weights that share a scale, 16 to 256 (default 32)", integer)
+    .option("--asymmetric", "weight-only: a zero point for each block")
+    .option("--algorithm <name>", `weight-only: ${weightAlgorithms.join(", ")} (default auto, by output error)`)
+    .option("--scales <type>", "weight-only: float16 or float32 (default: the target's)")
+    .option("--head-bits <n>", "weight-only: bits of the last matrices", integer)
+    .option("--threshold <share>", "weight-only: 8 bits where the squared error exceeds this (default 0.04)", parseNumber)
+    .option("--average-bits <n>", "weight-only: raise the worst matrices to 8 bits up to this average", parseNumber)
     .option("--json", "print one JSON document")
-    .addHelpText("after", "\nExample:\n  edgewright quantize model.onnx --data photos --preprocess imagenet -o model.int8.onnx")
+    .addHelpText(
+      "after",
+      [
+        "\nExamples:",
+        "  edgewright quantize model.onnx --data photos --preprocess imagenet -o model.int8.onnx",
+        "  edgewright quantize model.onnx --method weight-only --bits 4 --block 32 --data texts.tsv -o model.int4.onnx",
+      ].join("\n"),
+    )
     .action(run);
 }
 
 async function run(model: string | undefined, flags: Flags): Promise<void> {
   const { output, method, ranges, percentile, biasCorrection, exclude, convolutions, target } = flags;
+  const { bits, block, asymmetric, algorithm, scales, headBits, threshold, averageBits } = flags;
   const evaluation = await readEvaluation(model, flags);
   const request = {
     evaluation,
@@ -53,6 +78,7 @@ async function run(model: string | undefined, flags: Flags): Promise<void> {
     convolutions,
     target,
     calibrationSamples: flags.calibration,
+    weights: { bits, block, asymmetric, algorithm, scales, headBits, threshold, averageBits },
   };
   const report = await withProgress("quantize", (options) => quantizeFile(request, options));
   if (flags.json) printJson(quantizeReportSchema, report);
@@ -66,9 +92,10 @@ function print(report: QuantizeReport): void {
   );
   const how =
     report.ranges === null
-      ? report.method
+      ? `${report.method}${report.calibrationSamples > 0 ? `, ${report.calibrationSamples} calibration samples` : ""}`
       : `${report.method}, ${report.ranges} ranges from ${report.calibrationSamples} samples`;
   printLine(`${how}, for ${report.target}: ${report.quantizedNodes} nodes quantized in ${formatMs(report.seconds * 1000)}`);
+  if (report.weights) printWeights(report.weights, report.productRatio);
   if (report.skipped.length > 0) {
     printLine();
     const shown = report.skipped.slice(0, 15);
@@ -76,4 +103,17 @@ function print(report: QuantizeReport): void {
     if (report.skipped.length > shown.length) printLine(`… and ${report.skipped.length - shown.length} more (--json lists all)`);
   }
   for (const warning of report.warnings) printNote(`warning: ${warning}`);
+}
+
+function printWeights(weights: NonNullable<QuantizeReport["weights"]>, ratio: number | undefined): void {
+  if (ratio !== undefined) printLine(`matrices of products: ${ratio.toFixed(2)}x smaller, scales included`);
+  printLine();
+  const rows = weights.map(({ name, shape, bits, block, algorithm, error }) => [
+    name,
+    shape.join("x"),
+    `${bits}/${block}`,
+    algorithm,
+    `${(100 * error).toPrecision(2)} %`,
+  ]);
+  printLine(table([["weights", "shape", "bits/block", "algorithm", "error"], ...rows], { maxWidth: 90 }));
 }

@@ -94,13 +94,15 @@ export function solve(matrix: Matrix, moments: InputMoments | undefined, options
 }
 
 export interface SolvedGroup {
-  readonly solved: readonly Solved[];
-  /** Set where the input is to be divided by these scales, [columns]: the stored matrices are multiplied by them. */
-  readonly scales: Float64Array | undefined;
+  readonly plain: readonly Solved[];
+  /** Set where scaling the input lowers the error: the matrices multiplied by `scales` [columns], for an input divided by them. */
+  readonly scaled?: {
+    readonly solved: readonly Solved[];
+    readonly scales: Float64Array;
+    /** Summed errors relative to those of `plain`, below 1. */
+    readonly share: number;
+  };
 }
-
-/** Scaling the input must lower the error to this share to be worth a Mul at run time. */
-const worthScaling = 0.95;
 
 /** Stores the matrices of all products with one input, each with its options; with a `scalable` input, AWQ's scaling takes part. */
 export function solveGroup(
@@ -112,17 +114,16 @@ export function solveGroup(
   const at = (i: number): SolveOptions => options[i] as SolveOptions;
   const plain = matrices.map((matrix, i) => solve(matrix, moments, at(i)));
   const { algorithm, format, multiplications } = at(0);
-  if (!moments || !enough(moments) || !scalable || !["auto", "awq"].includes(algorithm))
-    return { solved: plain, scales: undefined };
+  if (!moments || !enough(moments) || !scalable || !["auto", "awq"].includes(algorithm)) return { plain };
   const samples = matrices.map((matrix) => sampledRows(matrix, multiplications));
   const found = searchInputScales(samples, moments, format);
-  if (!found) return { solved: plain, scales: undefined };
-  const divided = moments.divided(found.scales);
-  const scaled = matrices.map((matrix, i) => solve(scaledMatrix(matrix, found.scales), divided, at(i)));
+  if (!found) return { plain };
+  const { scales } = found;
+  const divided = moments.divided(scales);
+  const scaled = matrices.map((matrix, i) => solve(scaledMatrix(matrix, scales), divided, at(i)));
   const sum = (all: readonly Solved[]): number => all.reduce((total, { error }) => total + error, 0);
-  if (!(sum(scaled) < worthScaling * sum(plain))) return { solved: plain, scales: undefined };
-  return {
-    solved: scaled.map((one) => ({ ...one, algorithm: `awq+${one.algorithm}` })),
-    scales: found.scales,
-  };
+  const share = sum(scaled) / sum(plain);
+  if (!(share < 1)) return { plain };
+  const solved = scaled.map((one) => ({ ...one, algorithm: `awq+${one.algorithm}` }));
+  return { plain, scaled: { solved, scales, share } };
 }

@@ -1,9 +1,9 @@
-import { type Model, toFloat32, type Value } from "../../../ir/index.ts";
+import { type Model, type Node, toFloat32, type Value } from "../../../ir/index.ts";
 import { scaledMatrix } from "./awq.ts";
 import { type BlockFormat, fittingBlock, storedBytes, type WeightBits } from "./blocks.ts";
 import { InputMoments, sumOfMoments } from "./moments.ts";
 import type { WeightOnlyParams } from "./params.ts";
-import type { WeightUnit } from "./plan.ts";
+import type { WeightUnit, WeightUse } from "./plan.ts";
 import type { Matrix } from "./round.ts";
 import { standardWeightOnly, type WeightOnlyRow } from "./row.ts";
 import { scaleInput } from "./scale-input.ts";
@@ -127,40 +127,38 @@ export async function solveUnits(model: Model, units: readonly WeightUnit[], par
   return units.map((unit) => result.get(unit) as SolvedUnit);
 }
 
+/** Scaling an input must lower the error to this share of what it was where it costs nothing, and to the second one where it costs a Mul. */
+const worthFolding = 0.98;
+const worthMultiplying = 0.8;
+
 function solveOne(
   model: Model,
   group: Group,
   moments: ReadonlyMap<string, InputMoments>,
   params: WeightOnlyParams,
-  fixed: ReadonlySet<WeightUnit["uses"][number]["node"]>,
+  fixed: ReadonlySet<Node>,
 ): SolvedUnit[] {
   const own = [...group.inputs.keys()].flatMap((name) => moments.get(name) ?? []);
   const seen = own.length === group.inputs.size ? sumOfMoments(own) : undefined;
   const matrices = group.units.map(matrixOf);
-  const formats = group.units.map((unit, i) => formatOf(unit, matrices[i] as Matrix, bitsOf(unit, params), params));
-  const first = group.units[0] as WeightUnit;
-  const scalable = first.uses.length === 1 && isProduct(first);
-  const { solved, scales } = solveGroup(
-    matrices,
-    seen,
-    formats.map((format) => optionsOf(format, params)),
-    scalable,
+  const options = group.units.map((unit, i) =>
+    optionsOf(formatOf(unit, matrices[i] as Matrix, bitsOf(unit, params), params), params),
   );
-  let moved = "";
-  if (scales) {
-    const use = first.uses[0] as WeightUnit["uses"][number];
+  const [first] = group.units as [WeightUnit];
+  const { plain, scaled } = solveGroup(matrices, seen, options, first.uses.length === 1 && isProduct(first));
+  let moved: string | undefined;
+  if (scaled && scaled.share < worthFolding) {
     const readers = new Set(group.units.flatMap(({ uses }) => uses.map(({ node }) => node)));
-    moved = scaleInput(model, use.input, readers, scales, fixed);
+    const multiply = scaled.share < worthMultiplying;
+    moved = scaleInput(model, (first.uses[0] as WeightUse).input, readers, scaled.scales, { fixed, multiply });
   }
+  const used = moved ? scaled : undefined;
   return group.units.map((unit, i) => {
-    const one = solved[i] as Solved;
-    const known: SolvedUnit = {
-      unit,
-      scales,
-      solved: { ...one, algorithm: moved ? `${one.algorithm}, input scale ${moved}` : one.algorithm },
-    };
-    const plain = isProduct(unit) ? known : { ...known, solved: { ...one, remark: undefined } };
-    return one.error > params.threshold && one.stored.bits === 4 ? raised(plain, params, seen) : plain;
+    const one = (used?.solved ?? plain)[i] as Solved;
+    const algorithm = moved === "multiplied" ? `${one.algorithm}, input scaled by a Mul` : one.algorithm;
+    const remark = isProduct(unit) ? one.remark : undefined;
+    const known: SolvedUnit = { unit, scales: used?.scales, solved: { ...one, algorithm, remark } };
+    return one.error > params.threshold && one.stored.bits === 4 ? raised(known, params, seen) : known;
   });
 }
 
