@@ -35,11 +35,12 @@ def quantize(model, samples, out, method, scratch):
     return path
 
 
-def version():
-    import aimet_onnx
+def load():
+    import aimet_onnx.cross_layer_equalization
+    import aimet_onnx.quantsim
 
     return aimet_onnx.__version__
 
 
 if __name__ == "__main__":
-    quantizing.main(quantize, version, list(settings))
+    quantizing.main(load, quantize, list(settings))

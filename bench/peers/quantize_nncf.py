@@ -35,11 +35,13 @@ def quantize(model, samples, out, method, scratch):
     return path
 
 
-def version():
+def load():
     import nncf
+    import nncf.onnx
+    import onnxruntime.quantization.shape_inference
 
     return nncf.__version__
 
 
 if __name__ == "__main__":
-    quantizing.main(quantize, version, list(settings))
+    quantizing.main(load, quantize, list(settings))

@@ -44,11 +44,12 @@ def quantize(model, samples, out, method, scratch):
     return path
 
 
-def version():
-    import onnxruntime
+def load():
+    import onnxruntime.quantization
+    import onnxruntime.quantization.shape_inference
 
     return onnxruntime.__version__
 
 
 if __name__ == "__main__":
-    quantizing.main(quantize, version, list(settings))
+    quantizing.main(load, quantize, list(settings))

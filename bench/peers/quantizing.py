@@ -3,7 +3,6 @@ import json
 import os
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -80,17 +79,14 @@ def try_run(path, samples):
             raise ValueError("The quantized model's outputs are not finite.")
 
 
-def error_of(run):
-    if run.returncode < 0:
-        return f"The process ended by signal {-run.returncode}."
-    message = (run.stderr.strip().splitlines() or ["failed"])[-1][:400]
-    # file names, not where they lie on this machine; names of nodes may begin with a slash too
+def error_of(error):
+    """The last line of what was thrown, with file names but not where the files lie on this machine."""
+    message = f"{type(error).__name__}: {error}".strip().splitlines()[-1][:400]
+    # names of nodes may begin with a slash too: only what starts with a folder of this machine is a path
     return re.sub(r"(?:/[\w.+-]+)+", lambda m: os.path.basename(m[0]) if os.path.exists("/" + m[0].split("/")[1]) else m[0], message)
 
 
-def run_one(quantize, model, inputs, out, method):
-    one_thread()
-    samples = read_samples(inputs)
+def measure(quantize, model, samples, out, method):
     with tempfile.TemporaryDirectory() as scratch:
         source = readable(model, scratch)
         started = time.perf_counter()
@@ -98,20 +94,38 @@ def run_one(quantize, model, inputs, out, method):
         seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     try_run(path, samples)
-    print("\n" + json.dumps({"method": method, "path": path, "seconds": seconds, "peakRssBytes": peak}))
+    return {"method": method, "path": path, "seconds": seconds, "peakRssBytes": peak}
 
 
-def main(quantize, version, default_methods):
-    """SCRIPT MODEL INPUTS.npz OUT_FOLDER METHOD...: prints one JSON document."""
-    if sys.argv[1] == "--one":
-        run_one(quantize, *sys.argv[2:])
-        return
+def in_own_process(work, method):
+    """Forked after the imports, which take longer than quantizing a small model: its time and peak memory are its own."""
+    with tempfile.NamedTemporaryFile("r") as answer:
+        child = os.fork()
+        if child == 0:
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(quiet, 1)
+            os.dup2(quiet, 2)
+            try:
+                result = work()
+            except BaseException as error:
+                result = {"method": method, "error": error_of(error)}
+            with open(answer.name, "w") as file:
+                json.dump(result, file)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            return {"method": method, "error": f"The process ended by signal {os.WTERMSIG(status)}."}
+        return json.load(answer)
+
+
+def main(load, quantize, default_methods):
+    """SCRIPT MODEL INPUTS.npz OUT_FOLDER METHOD...: prints one JSON document. `load` imports the tool and gives its version."""
     model, inputs, out, *methods = sys.argv[1:]
-    results = []
-    for method in methods or default_methods:
-        command = [sys.executable, sys.argv[0], "--one", model, inputs, out, method]
-        run = subprocess.run(command, capture_output=True, text=True)
-        last = run.stdout.strip().splitlines()[-1:] or [""]
-        done = run.returncode == 0 and last[0].startswith("{")
-        results.append(json.loads(last[0]) if done else {"method": method, "error": error_of(run)})
-    print(json.dumps({"version": version(), "results": results}))
+    version = load()
+    one_thread()
+    samples = read_samples(inputs)
+    results = [
+        in_own_process(lambda method=method: measure(quantize, model, samples, out, method), method)
+        for method in methods or default_methods
+    ]
+    print("\n" + json.dumps({"version": version, "results": results}))

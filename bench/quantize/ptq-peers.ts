@@ -85,7 +85,7 @@ function quantized(tool: Tool, model: string, modelPath: string, folder: string,
     maxBuffer: 1 << 26,
     stdio: ["ignore", "pipe", "ignore"],
   });
-  const output = JSON.parse(text) as PeerOutput;
+  const output = JSON.parse(text.trim().split("\n").at(-1) as string) as PeerOutput;
   writeFileSync(known, JSON.stringify({ key, output }));
   return output;
 }
