@@ -28,6 +28,8 @@ export interface SaturatingSession extends Session {
 export interface SimulationOptions extends RunOptions {
   readonly executor: Executor;
   readonly threads?: number | undefined;
+  /** Computes every integer layer here, those too that cannot saturate. */
+  readonly everyLayer?: boolean | undefined;
 }
 
 interface LoadedStage extends Stage {
@@ -38,10 +40,13 @@ interface LoadedStage extends Stage {
  * Loads a model in QDQ form so that it runs as onnxruntime runs it on x86-64 without VNNI (AVX2, AVX-512 without VNNI), whatever machine
  * this is: layers whose weights let a sum of two products leave 16 bits are computed here, everything else by the executor.
  */
-export async function loadWithoutVnni(model: Model, { executor, threads = 1 }: SimulationOptions): Promise<SaturatingSession> {
+export async function loadWithoutVnni(
+  model: Model,
+  { executor, threads = 1, everyLayer = false }: SimulationOptions,
+): Promise<SaturatingSession> {
   const copy = model.clone();
   inferShapes(copy);
-  const layers = findIntegerLayers(copy).filter(canSaturateLayer);
+  const layers = findIntegerLayers(copy).filter((layer) => everyLayer || canSaturateLayer(layer));
   const tallies = new Map(layers.map((layer) => [layer, emptyTally()]));
   const stages: LoadedStage[] = [];
   for (const stage of stagesOf(copy, layers))
@@ -110,4 +115,22 @@ export async function simulateWithoutVnni(
   } finally {
     await session.release();
   }
+}
+
+export interface SaturatingNodesOptions extends SaturationOptions {
+  /** Layers whose noise stays below this are left out. */
+  readonly leastNoise?: number | undefined;
+}
+
+/**
+ * Nodes of a statically quantized model whose results saturation changes by more than rounding to 8 bits does, worst first: those whose
+ * weights have to give way (`scalesWithoutSaturation`) where the model is to run on x86-64 without VNNI. A dozen samples tell.
+ */
+export async function saturatingNodes(
+  model: Model,
+  samples: AsyncIterable<PreparedSample> | Iterable<PreparedSample>,
+  { leastNoise = 1e-4, ...options }: SaturatingNodesOptions,
+): Promise<LayerSaturation[]> {
+  const { layers } = await simulateWithoutVnni(model, samples, options);
+  return layers.filter(({ noise }) => noise > leastNoise).sort((a, b) => b.noise - a.noise);
 }

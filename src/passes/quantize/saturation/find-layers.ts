@@ -29,13 +29,19 @@ interface KernelFacts {
   readonly form: (attributes: Readonly<Record<string, unknown>>, weightShape: readonly number[]) => ProductForm | undefined;
   /** Whether the kernel stays integer where no QuantizeLinear follows. */
   readonly floatResult: boolean;
+  /** Whether a bias whose scale is not input scale × weight scale (to about 1 %) keeps the node in float; else it is taken as it is. */
+  readonly checksBiasScale: boolean;
 }
 
 /** Facts of onnxruntime 1.30's kernels by the op that they are fused from: QLinearConv, QLinearMatMul and MatMulIntegerToFloat, QGemm. */
 const kernels: Readonly<Record<string, KernelFacts>> = {
-  Conv: { form: convolutionForm, floatResult: false },
-  MatMul: { form: (_, shape) => matrixForm(shape, false), floatResult: true },
-  Gemm: { form: ({ transA, transB }, shape) => (transA ? undefined : matrixForm(shape, Boolean(transB))), floatResult: true },
+  Conv: { form: convolutionForm, floatResult: false, checksBiasScale: true },
+  MatMul: { form: (_, shape) => matrixForm(shape, false), floatResult: true, checksBiasScale: false },
+  Gemm: {
+    form: ({ transA, transB }, shape) => (transA ? undefined : matrixForm(shape, Boolean(transB))),
+    floatResult: true,
+    checksBiasScale: false,
+  },
 };
 
 /** The integer layers of a model in QDQ form, in execution order. Types must be inferred. */
@@ -61,19 +67,22 @@ export function productForm(node: Node, def: OpDef, weightShape: readonly number
 function integerLayer(node: Node, model: Model): IntegerLayer | undefined {
   const def = lookupOp(node, model.opsets);
   const facet = def?.quantization;
-  if (!def || !facet?.weight || !kernels[node.opType]) return undefined;
+  const kernel = kernels[node.opType];
+  if (!def || !facet?.weight || !kernel) return undefined;
   const weight = dequantized(node.inputs[portIndex(def.inputs, facet.weight.input)], model);
   const x = dequantized(node.inputs[portIndex(def.inputs, facet.activations[0] as string)], model);
   const integers = weight?.source.constant;
-  if (!x || x.scales.length !== 1 || x.source.type?.dtype !== "uint8" || integers?.dtype !== "int8") return undefined;
-  if (weight?.zeroPoints.some((zero) => zero !== 0)) return undefined;
+  if (x?.scales.length !== 1 || x.source.type?.dtype !== "uint8" || integers?.dtype !== "int8") return undefined;
+  if (!weight || weight.zeroPoints.some((zero) => zero !== 0)) return undefined;
   const form = productForm(node, def, integers.shape);
-  const bias = biasOf(node, facet.weight.bias === undefined ? -1 : portIndex(def.inputs, facet.weight.bias), model);
+  const inputScale = x.scales[0] as number;
+  const products = weight.scales.map((scale) => inputScale * scale);
+  const biasValue = facet.weight.bias === undefined ? undefined : node.inputs[portIndex(def.inputs, facet.weight.bias)];
+  const bias = biasValue && biasOf(biasValue, model, kernel.checksBiasScale ? products : undefined);
   const quantizer = quantizerOf(node, model);
-  if (!form || bias === "float" || !(quantizer || kernels[node.opType]?.floatResult)) return undefined;
+  if (!form || bias === "float" || !(quantizer || kernel.floatResult)) return undefined;
   const weights = packWeights(form, typedArray(integers) as Int8Array);
   const zeroPoint = x.zeroPoints[0] ?? 0;
-  const inputScale = x.scales[0] as number;
   return {
     key: nodeKey(node),
     node,
@@ -82,10 +91,7 @@ function integerLayer(node: Node, model: Model): IntegerLayer | undefined {
     weights,
     zeroPoint,
     addends: weights.sums.map((sum, channel) => (bias?.[bias.length === 1 ? 0 : channel] ?? 0) - zeroPoint * sum),
-    scales: (weight as Dequantized).scales.map((scale) => {
-      const product = Math.fround(inputScale * scale);
-      return quantizer ? Math.fround(product / quantizer.scale) : product;
-    }),
+    scales: quantizer ? products.map((scale) => scale / quantizer.scale) : products,
     result: quantizer && { zeroPoint: quantizer.zeroPoint },
   };
 }
@@ -109,11 +115,13 @@ function dequantized(value: Value | undefined, model: Model): Dequantized | unde
 }
 
 /** The int32 bias; "float" where there is one that the kernels do not take. */
-function biasOf(node: Node, index: number, model: Model): Int32Array | undefined | "float" {
-  const value = node.inputs[index];
-  if (!value) return undefined;
-  const constant = dequantized(value, model)?.source.constant;
-  return constant?.dtype === "int32" ? (typedArray(constant) as Int32Array) : "float";
+function biasOf(value: Value, model: Model, wanted: Float32Array | undefined): Int32Array | "float" {
+  const bias = dequantized(value, model);
+  if (bias?.source.constant?.dtype !== "int32") return "float";
+  const fits = wanted?.every(
+    (scale, i) => Math.abs((bias.scales[bias.scales.length === 1 ? 0 : i] as number) / scale - 1) < 0.012,
+  );
+  return fits === false ? "float" : (typedArray(bias.source.constant) as Int32Array);
 }
 
 interface Quantizer {

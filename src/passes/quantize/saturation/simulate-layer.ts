@@ -1,6 +1,6 @@
 import { fromTypedArray, type Tensor, typedArray } from "../../../ir/index.ts";
 import { roundEven } from "../parameters.ts";
-import { type Accumulators, accumulate } from "./accumulate.ts";
+import { type Accumulators, accumulate, blockRows } from "./accumulate.ts";
 import type { IntegerLayer } from "./find-layers.ts";
 import type { ProductRows } from "./product-form.ts";
 
@@ -25,9 +25,6 @@ export const emptyTally = (): SaturationTally => ({
   signal: 0,
 });
 
-/** Rows of a block, so that it stays in the processor's cache while all channels pass over it. */
-const blockRows = 64;
-
 /**
  * A layer's result as onnxruntime gives it on x86-64 without VNNI, bit by bit: from the uint8 input to the uint8 output, or to float
  * where no QuantizeLinear follows.
@@ -51,37 +48,42 @@ export function simulateLayer(layer: IntegerLayer, input: Tensor, tally: Saturat
   return fromTypedArray(result ? "uint8" : "float32", rows.outputShape, output);
 }
 
+interface Block {
+  readonly group: number;
+  readonly start: number;
+  readonly count: number;
+}
+
 /** Adds zero-point correction and bias, rescales, and where a QuantizeLinear follows rounds as MlasRequantizeOutput does. */
 function finish(
   { weights, addends, scales, result }: IntegerLayer,
   rows: ProductRows,
-  { group, start, count }: { readonly group: number; readonly start: number; readonly count: number },
+  { group, start, count }: Block,
   { exact, excess }: Accumulators,
   output: Uint8Array | Float32Array,
   tally: SaturationTally,
 ): void {
   const { columns } = weights.form;
   const zeroPoint = result?.zeroPoint ?? 0;
+  const places = Int32Array.from({ length: count }, (_, row) => rows.outputAt(start + row));
   for (let column = 0; column < columns; column++) {
     const channel = group * columns + column;
     const addend = addends[channel] as number;
     const scale = scales[scales.length === 1 ? 0 : channel] as number;
+    const finished = (sum: number): number =>
+      result ? requantize(sum, scale, zeroPoint) : Math.fround(Math.fround(sum) * scale);
     for (let row = 0; row < count; row++) {
-      const sum = (exact[column * count + row] as number) + addend;
-      const beyond = excess[column * count + row] as number;
-      const right = result ? requantize(sum, scale, zeroPoint) : Math.fround(Math.fround(sum) * scale);
-      const given =
-        beyond === 0
-          ? right
-          : result
-            ? requantize(sum + beyond, scale, zeroPoint)
-            : Math.fround(Math.fround(sum + beyond) * scale);
-      output[rows.outputAt(start + row) + channel * rows.channelStep] = given;
+      const sum = (exact[column * blockRows + row] as number) + addend;
+      const beyond = excess[column * blockRows + row] as number;
+      const right = finished(sum);
+      const given = beyond === 0 ? right : finished(sum + beyond);
+      output[(places[row] as number) + channel * rows.channelStep] = given;
       const magnitude = Math.abs(right - zeroPoint);
-      const change = Math.abs(given - right);
       tally.signal += magnitude * magnitude;
-      tally.noise += change * change;
       if (magnitude > tally.largestResult) tally.largestResult = magnitude;
+      if (given === right) continue;
+      const change = Math.abs(given - right);
+      tally.noise += change * change;
       if (change > tally.largestChange) tally.largestChange = change;
     }
   }

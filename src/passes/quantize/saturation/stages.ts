@@ -49,7 +49,8 @@ class Cut {
     const byNode = new Map(layers.map((layer) => [layer.node, layer]));
     for (const node of model.graph.nodes) this.#place(node, byNode.get(node));
     for (const [level, nodes] of this.#members)
-      for (const node of nodes) for (const value of readBy(node)) this.#note(this.#source(value), level);
+      for (const source of nodes.flatMap((node) => [...readBy(node)].map((value) => this.#source(value))))
+        if (this.levelOf(source) < level) this.#crossing.add(source);
     for (const { input } of layers) this.#crossing.add(input);
     for (const output of model.graph.outputs) this.#crossing.add(output);
   }
@@ -67,7 +68,9 @@ class Cut {
     if (node.outputs.every((output) => this.levels.has(output))) return; // the QuantizeLinear of a simulated layer
     for (const output of node.outputs) this.levels.set(output, level);
     if (this.#travels(node) && !node.output.isGraphOutput) return;
-    this.#members.set(level, [...(this.#members.get(level) ?? []), node]);
+    const members = this.#members.get(level);
+    if (members) members.push(node);
+    else this.#members.set(level, [node]);
   }
 
   /** Cheap nodes that every stage computes for itself. */
@@ -80,19 +83,6 @@ class Cut {
   #source(value: Value): Value {
     const maker = value.producer;
     return maker && this.#travels(maker) && maker.inputs[0] ? this.#source(maker.inputs[0]) : value;
-  }
-
-  #note(value: Value, level: number): void {
-    if (this.levelOf(value) < level || this.#layerMade(value)) this.#crossing.add(value);
-  }
-
-  /** Results of simulated layers: no stage's model makes them. */
-  #layerMade(value: Value): boolean {
-    return (
-      value.producer !== undefined &&
-      !this.#members.get(this.levelOf(value))?.includes(value.producer) &&
-      !this.#travels(value.producer)
-    );
   }
 
   stage(level: number): { model: Model | undefined; inputs: readonly string[] } {
@@ -120,7 +110,7 @@ class Cut {
       values.set(value, graph.addInitializer(value.name, value.constant));
       return;
     }
-    if (maker && this.#travels(maker) && !within.has(maker)) {
+    if (maker && this.#travels(maker)) {
       for (const read of maker.inputs) if (read) this.#provide(read, into);
       cloneNode(maker, graph, values);
       return;
