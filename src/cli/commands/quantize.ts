@@ -96,13 +96,24 @@ function print(report: QuantizeReport): void {
       : `${report.method}, ${report.ranges} ranges from ${report.calibrationSamples} samples`;
   printLine(`${how}, for ${report.target}: ${report.quantizedNodes} nodes quantized in ${formatMs(report.seconds * 1000)}`);
   if (report.weights) printWeights(report.weights, report.productRatio);
-  if (report.skipped.length > 0) {
-    printLine();
-    const shown = report.skipped.slice(0, 15);
-    printLine(table([["stays float", "because"], ...shown.map(({ subject, message }) => [subject, message])], { maxWidth: 90 }));
-    if (report.skipped.length > shown.length) printLine(`… and ${report.skipped.length - shown.length} more (--json lists all)`);
-  }
+  printSkipped(report);
   for (const warning of report.warnings) printNote(`warning: ${warning}`);
+}
+
+/** Nodes one by one; where most of a model has nothing to quantize (weight-only), by reason. */
+function printSkipped({ skipped, weights }: QuantizeReport): void {
+  if (skipped.length === 0) return;
+  printLine();
+  if (weights) {
+    const reasons = new Map<string, string[]>();
+    for (const { subject, message } of skipped) reasons.set(message, [...(reasons.get(message) ?? []), subject]);
+    const rows = [...reasons].map(([reason, subjects]) => [String(subjects.length), reason, subjects[0] as string]);
+    printLine(table([["nodes stay float", "because", "the first"], ...rows], { maxWidth: 90 }));
+    return;
+  }
+  const shown = skipped.slice(0, 15);
+  printLine(table([["stays float", "because"], ...shown.map(({ subject, message }) => [subject, message])], { maxWidth: 90 }));
+  if (skipped.length > shown.length) printLine(`… and ${skipped.length - shown.length} more (--json lists all)`);
 }
 
 function printWeights(weights: NonNullable<QuantizeReport["weights"]>, ratio: number | undefined): void {

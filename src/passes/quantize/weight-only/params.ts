@@ -62,8 +62,10 @@ export const weightOnlyParams = z.object({
   momentsLimit: z
     .number()
     .positive()
-    .default(2 ** 30)
-    .describe("Bytes of input moments held at once; further inputs take further sweeps over the calibration samples"),
+    .default(2 ** 29)
+    .describe(
+      "Bytes of input moments held at once; further inputs take further sweeps over the samples; a single input above this gets none",
+    ),
   moments: functionOf<MeasureMoments>().optional(),
   onWeight: functionOf<(report: WeightReport) => void>().optional(),
 });

@@ -153,10 +153,14 @@ function solveOne(
     moved = scaleInput(model, (first.uses[0] as WeightUse).input, readers, scaled.scales, { fixed, multiply });
   }
   const used = moved ? scaled : undefined;
+  const excess =
+    params.moments && momentBytes(group) > params.momentsLimit
+      ? `GPTQ and AWQ were left out: the moments of ${columnsOf(group)} input channels take more than ${params.momentsLimit} bytes`
+      : undefined;
   return group.units.map((unit, i) => {
     const one = (used?.solved ?? plain)[i] as Solved;
     const algorithm = moved === "multiplied" ? `${one.algorithm}, input scaled by a Mul` : one.algorithm;
-    const remark = isProduct(unit) ? one.remark : undefined;
+    const remark = isProduct(unit) ? one.remark && (excess ?? one.remark) : undefined;
     const known: SolvedUnit = { unit, scales: used?.scales, solved: { ...one, algorithm, remark } };
     return one.error > params.threshold && one.stored.bits === 4 ? raised(known, params, seen) : known;
   });
