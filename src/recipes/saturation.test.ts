@@ -1,7 +1,10 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { constantText } from "../../test/suites/pass.ts";
+import { quantizeText, randomSamples, row } from "../../test/suites/quantize.ts";
 import { encodeOnnx, readOnnx } from "../formats/onnx/index.ts";
 import { type Model, type PreparedSample, Tensor } from "../ir/index.ts";
+import { nodeKey, planQuantization } from "../passes/quantize/plan.ts";
 import { ortNode } from "../runtime/ort-node.ts";
 import { loadWithoutVnni, saturatingNodes, simulateWithoutVnni } from "./saturation.ts";
 
@@ -44,6 +47,15 @@ describe("a network without VNNI", () => {
     expect(all.length).toBe(3);
     expect(all.map(({ noise }) => noise)).toEqual(all.map(({ noise }) => noise).sort((a, b) => b - a));
     expect(await saturatingNodes(model, [sample], { executor: ortNode, leastNoise: 1 })).toEqual([]);
+  });
+
+  test("nodes go by the names that they have in the float model", async () => {
+    const { float, model: quantized } = await quantizeText(`<ir_version: 10, opset_import: ["" : 21]>
+g (float[1,4,2,2] x) => (float[1,4,2,2] y) <${constantText("w", [4, 4, 1, 1])}, ${constantText("v", [4, 4, 1, 1])}>
+{ a = Conv (x, w) [named] b = Conv (a, v) y = Conv (b, w) }`);
+    const keys = [...planQuantization(float, row).nodes.keys()].map(nodeKey);
+    const { layers } = await simulateWithoutVnni(quantized, randomSamples(float, 1), { executor: ortNode, everyLayer: true });
+    expect(layers.map(({ node }) => node)).toEqual(keys);
   });
 
   test("with small weights nothing saturates, and every layer computed here is what the runtime computes", async () => {

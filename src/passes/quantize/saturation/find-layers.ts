@@ -9,6 +9,7 @@ import type { ProductForm } from "./product-form.ts";
 
 /** A node that onnxruntime runs as products of uint8 activations and int8 weights. */
 export interface IntegerLayer {
+  /** `nodeKey` of the node in the float model. */
   readonly key: string;
   readonly node: Node;
   /** The uint8 value that it reads, before its DequantizeLinear. */
@@ -84,7 +85,7 @@ function integerLayer(node: Node, model: Model): IntegerLayer | undefined {
   const weights = packWeights(form, typedArray(integers) as Int8Array);
   const zeroPoint = x.zeroPoints[0] ?? 0;
   return {
-    key: nodeKey(node),
+    key: keyOf(node, quantizer, model),
     node,
     input: x.source,
     output: quantizer?.output ?? node.output,
@@ -122,6 +123,13 @@ function biasOf(value: Value, model: Model, wanted: Float32Array | undefined): I
     (scale, i) => Math.abs((bias.scales[bias.scales.length === 1 ? 0 : i] as number) / scale - 1) < 0.012,
   );
   return fits === false ? "float" : (typedArray(bias.source.constant) as Int32Array);
+}
+
+/** A node without a name goes by its output's; that of a graph output has moved to the DequantizeLinear at the end. */
+function keyOf(node: Node, quantizer: Quantizer | undefined, model: Model): string {
+  const reads = node.name || !quantizer ? [] : [...quantizer.output.uses];
+  const end = reads.find((use) => lookupOp(use.node, model.opsets) === dequantizeLinear && use.node.output.isGraphOutput);
+  return end ? end.node.output.name : nodeKey(node);
 }
 
 interface Quantizer {
