@@ -118,18 +118,18 @@ export async function simulateWithoutVnni(
 }
 
 export interface SaturatingNodesOptions extends SaturationOptions {
-  /** Layers whose noise stays below this are left out. */
+  /** Layers whose noise stays below this are left out; default 1e-3, about what rounding weights to 8 bits makes. */
   readonly leastNoise?: number | undefined;
 }
 
 /**
- * Nodes of a statically quantized model whose results saturation changes by more than rounding to 8 bits does, worst first: those whose
- * weights have to give way (`scalesWithoutSaturation`) where the model is to run on x86-64 without VNNI. A dozen samples tell.
+ * Nodes of a statically quantized model whose results saturation changes noticeably, worst first: those whose
+ * weights have to give way (`weightsWithoutSaturation`) where the model is to run on x86-64 without VNNI. A dozen samples tell.
  */
 export async function saturatingNodes(
   model: Model,
   samples: AsyncIterable<PreparedSample> | Iterable<PreparedSample>,
-  { leastNoise = 1e-4, ...options }: SaturatingNodesOptions,
+  { leastNoise = 1e-3, ...options }: SaturatingNodesOptions,
 ): Promise<LayerSaturation[]> {
   const { layers } = await simulateWithoutVnni(model, samples, options);
   return layers.filter(({ noise }) => noise > leastNoise).sort((a, b) => b.noise - a.noise);
