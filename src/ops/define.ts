@@ -178,6 +178,8 @@ export interface OpSpec<I extends readonly string[], O extends readonly string[]
   readonly gradient?: GradientFacet<I, O, A>;
   /** Inputs that usually hold learned values (weights, biases, scales) when they are constants: what training changes by default. */
   readonly learned?: readonly PortName<I>[];
+  /** Inputs that are linear in the output together: all of them times s, per channel, is the output times s. */
+  readonly outputScales?: readonly PortName<I>[];
 }
 
 /** An op record with its port types erased: what shared code asks. */
@@ -205,6 +207,7 @@ export interface OpDef {
   readonly quantization: QuantizationFacet | undefined;
   readonly gradient: GradientFacet | undefined;
   readonly learned: readonly string[];
+  readonly outputScales: readonly string[];
 }
 
 export function defineOp<
@@ -222,6 +225,7 @@ export function defineOp<
     quantization: undefined,
     gradient: undefined,
     learned: [],
+    outputScales: [],
   };
   return { ...defaults, ...(spec as unknown as Partial<OpDef> & Omit<OpDef, keyof typeof defaults>) };
 }

@@ -31,6 +31,7 @@ export const batchNormalization = defineOp({
   cost: (_, { Y }) => ({ macs: numel(Y.shape), flops: 2 * numel(Y.shape) }), // one scale and shift per element
   channels: ({ inputShapes }) => [...sameAxes(inputShapes[0]?.length, () => false), ...perChannel(1, 2, 3, 4)],
   learned: ["scale", "B"],
+  outputScales: ["scale", "B"],
   gradient: {
     expand: ({ b, inputs: { X, scale, B, input_mean, input_var }, attributes: { epsilon, momentum, training_mode } }) => {
       if (!training_mode) return undefined;
@@ -58,6 +59,7 @@ export const instanceNormalization = defineOp({
   channels: ({ inputShapes }) => [...sameAxes(inputShapes[0]?.length, (axis) => axis > 1), ...perChannel(1, 2)],
   quantization: { activations: ["input"], output: "calibrated" },
   learned: ["scale", "B"],
+  outputScales: ["scale", "B"],
   gradient: {
     expand: ({ b, inputs: { input: x, scale, B }, attributes: { epsilon } }) => ({
       output: instanceNormalized(b, x, scale, B, epsilon),
@@ -101,6 +103,7 @@ export const layerNormalization = defineOp({
   },
   quantization: calibrated("X"),
   learned: ["Scale", "B"],
+  outputScales: ["Scale", "B"],
   gradient: {
     // only where the statistics themselves are read; usually they serve the rule alone
     expand: ({ b, inputs: { X, Scale, B }, attributes: { axis, epsilon }, wants }) =>
@@ -135,6 +138,7 @@ export const rmsNormalization = defineOp({
   channels: layerNormalization.channels,
   quantization: calibrated("X"),
   learned: ["scale"],
+  outputScales: ["scale"],
   gradient: {
     expand: ({ b, inputs: { X, scale }, attributes: { axis, epsilon } }) => ({
       Y: rmsNormalized(b, X, scale, fromEnd(axis, b.rank(X)), epsilon).y,

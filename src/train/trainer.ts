@@ -50,6 +50,8 @@ export interface TrainerOptions {
   readonly onStep?: ((report: StepReport) => void | Promise<void>) | undefined;
   /** After each epoch; "stop" ends the run early. */
   readonly onEpoch?: ((epoch: number) => Promise<"stop" | undefined> | undefined) | undefined;
+  /** Whether a loss far above its early size counts as divergence; false where the loss changes its meaning on the way. Default true. */
+  readonly watchGrowth?: boolean | undefined;
   /** Ends the run after the step that is under way. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -136,10 +138,16 @@ function partsOf(results: readonly Readonly<Record<string, Tensor>>[]): Record<s
 class DivergenceWatch {
   readonly #early: number[] = [];
   #bad = 0;
+  readonly #growth: boolean;
+
+  constructor(growth: boolean) {
+    this.#growth = growth;
+  }
 
   check({ loss, gradientNorm, globalStep, learningRate }: StepReport): void {
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm))
       throw diverged(`The loss is ${loss} and the gradient's norm ${gradientNorm} at step ${globalStep}`, learningRate);
+    if (!this.#growth) return;
     if (this.#early.length < 20) {
       this.#early.push(Math.abs(loss));
       return;
@@ -184,7 +192,7 @@ export async function runTraining(
 ): Promise<TrainerResult> {
   const { epochs, stepsPerEpoch, accumulate = 1, from = { epoch: 0, step: 0 } } = options;
   const stepper = await Stepper.load(compiled, runtime, options);
-  const watch = new DivergenceWatch();
+  const watch = new DivergenceWatch(options.watchGrowth ?? true);
   const total = epochs * stepsPerEpoch;
   try {
     for (let epoch = from.epoch; epoch < epochs; epoch++) {

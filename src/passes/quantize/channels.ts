@@ -1,7 +1,8 @@
-import { type ChannelLink, readAttributes } from "../../ops/index.ts";
+import type { Node } from "../../ir/index.ts";
+import { type ChannelLink, type OpDef, readAttributes } from "../../ops/index.ts";
 import type { NodePlan } from "./plan.ts";
 
-function linksOf({ node, def }: NodePlan): readonly ChannelLink[] {
+function linksOf({ node, def }: Pick<NodePlan, "node" | "def">): readonly ChannelLink[] {
   if (typeof def.channels !== "function") return [];
   return def.channels({
     attributes: readAttributes(def.attributes, node.attributes, () => undefined as never),
@@ -31,11 +32,17 @@ export function outputAxes(plan: NodePlan): { weight: number; output: number } |
   if (!weight || !facet || rank === undefined) return undefined;
   const axis = facet.channelAxis(readAttributes(def.attributes, node.attributes, () => undefined as never), rank);
   const own = axis < 0 ? axis + rank : axis;
-  for (const link of linksOf(plan)) {
+  const output = linkedOutputAxis(node, def, { port: weight.index, axis: own });
+  return output === undefined ? undefined : { weight: own, output };
+}
+
+/** The axis of the first output that counts the same channels as an axis of an input. */
+export function linkedOutputAxis(node: Node, def: OpDef, { port, axis }: { port: number; axis: number }): number | undefined {
+  for (const link of linksOf({ node, def })) {
     const ends = [link.a, link.b];
-    const from = ends.find((end) => end.port === "input" && end.index === weight.index && end.axis === own);
+    const from = ends.find((end) => end.port === "input" && end.index === port && end.axis === axis);
     const to = ends.find((end) => end.port === "output" && end.index === 0);
-    if (from && to && !link.offset && (link.repeat ?? 1) === 1) return { weight: own, output: to.axis };
+    if (from && to && !link.offset && (link.repeat ?? 1) === 1) return to.axis;
   }
   return undefined;
 }

@@ -34,6 +34,12 @@ export interface QuantizationPlan {
   readonly floats: readonly FloatNode[];
 }
 
+/** Position of the bias that the op record names; -1 where the op takes none. */
+export function biasIndex({ def }: NodePlan): number {
+  const name = def.quantization?.weight?.bias;
+  return name === undefined ? -1 : portIndex(def.inputs, name);
+}
+
 /** How a node is named in `exclude` lists and reports. */
 export const nodeKey = (node: Node): string => node.name || node.outputs.find((output) => output.name)?.name || node.opType;
 

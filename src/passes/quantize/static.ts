@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { type Graph, type Model, type Node, type Tensor, tensorOf, type Value } from "../../ir/index.ts";
-import { portIndex } from "../../ops/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
 import { definePass } from "../define.ts";
 import { correctedBias } from "./bias-correction.ts";
@@ -8,7 +7,7 @@ import { linkedAxes } from "./channels.ts";
 import { addQuantizedActivationConstant, addQuantizePair, removeUnusedInitializers } from "./emit.ts";
 import { guardFloatNodes } from "./guard.ts";
 import { representable, type TensorParameters } from "./parameters.ts";
-import { type NodePlan, nodeKey, planQuantization, type QuantizationPlan } from "./plan.ts";
+import { biasIndex, type NodePlan, nodeKey, planQuantization, type QuantizationPlan } from "./plan.ts";
 import { chooseRange, type Range, type RangeMethod, rangeMethods } from "./ranges.ts";
 import type { QuantizationRow } from "./row.ts";
 import { solveScales } from "./scales.ts";
@@ -128,12 +127,6 @@ export const gridOf = ({ row, weightBits, weights }: Pick<StaticParams, "row" | 
   powerOfTwo: row.weight.powerOfTwo,
   choices: weights,
 });
-
-/** Position of the bias that the op record names; -1 where the op takes none. */
-export function biasIndex({ def }: NodePlan): number {
-  const name = def.quantization?.weight?.bias;
-  return name === undefined ? -1 : portIndex(def.inputs, name);
-}
 
 /** A node that had no bias gets one for its correction. */
 function ensureBias(plan: NodePlan, channels: number): void {

@@ -1,11 +1,10 @@
-import { encodeOnnx } from "../../formats/onnx/index.ts";
-import { type Model, type Node, tensorOf, toFloat32 } from "../../ir/index.ts";
+import { type Model, toFloat32 } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
-import { cutModel, valuesByName } from "../../passes/cut.ts";
+import { valuesByName } from "../../passes/cut.ts";
 import { outputAxes } from "../../passes/quantize/channels.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
-import { type NodePlan, nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
-import { biasIndex } from "../../passes/quantize/static.ts";
+import { biasIndex, type NodePlan, nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
+import { channelMeans } from "./channel-statistics.ts";
 import type { PtqContext } from "./context.ts";
 import { quantized, type QuantizeOptions } from "./quantized.ts";
 
@@ -29,49 +28,6 @@ function correctable(model: Model, plan: NodePlan): Corrected | undefined {
   return values.length === channels && valuesByName(model).has(node.output.name)
     ? { key: nodeKey(node), output: node.output.name, axis: axes.output, bias: values }
     : undefined;
-}
-
-/** The model up to some values, giving their means over all axes but the channel's, named "mean_<i>". */
-function meansModel(model: Model, points: readonly Pick<Corrected, "output" | "axis">[]): Model {
-  const part = cutModel(model, { outputs: points.map(({ output }) => output) });
-  const { graph } = part;
-  const values = points.map(({ output }) => graph.outputs.find(({ name }) => name === output));
-  graph.outputs.length = 0;
-  values.forEach((value, i) => {
-    const { axis } = points[i] as Corrected;
-    const rank = value?.type?.shape?.length as number;
-    const axes = Array.from({ length: rank }, (_, d) => d).filter((d) => d !== (axis < 0 ? axis + rank : axis));
-    const input = graph.addInitializer(graph.freshName("mean_axes"), tensorOf("int64", [axes.length], axes));
-    const node: Node = graph.node("ReduceMean", [value, input], {
-      name: graph.freshName("mean"),
-      outputs: [`mean_${i}`],
-      attributes: { keepdims: 0 },
-    });
-    graph.addOutput(node.output);
-  });
-  return part;
-}
-
-async function channelMeans(
-  model: Model,
-  points: readonly Pick<Corrected, "output" | "axis">[],
-  { feeds, executor, threads, options }: PtqContext,
-): Promise<Float64Array[]> {
-  const session = await executor.load(encodeOnnx(meansModel(model, points)), { threads });
-  const sums: Float64Array[] = [];
-  try {
-    for (const one of feeds) {
-      options.signal?.throwIfAborted();
-      const outputs = await session.run(one);
-      points.forEach((_, i) => {
-        const values = toFloat32(outputs[`mean_${i}`] as NonNullable<(typeof outputs)[string]>);
-        sums[i] = (sums[i] ?? new Float64Array(values.length)).map((sum, c) => sum + (values[c] as number));
-      });
-    }
-  } finally {
-    await session.release();
-  }
-  return sums.map((sum) => sum.map((value) => value / feeds.length));
 }
 
 /**

@@ -270,7 +270,7 @@ async function train(subject: Subject, block: Block, job: Job): Promise<Quantiza
   const mode: ActivationRange = context.row.activation.powerOfTwo ? "power-of-two" : "relative";
   const targets = part.outputs.map((name, k) => ({ name, target: block.outputs[k] as string }));
   const energies = targets.map(({ target }) => energyOf(data.targets, target));
-  const batch = Math.min(options.batch, data.inputs.length);
+  const batch = batchOf(part.model, data, options.batch);
   const optimizer = optimizerSchema.parse({ name: "adam", learningRate: options.learningRate });
   const compiled = compileTraining(part.model, {
     batch,
@@ -304,6 +304,7 @@ async function train(subject: Subject, block: Block, job: Job): Promise<Quantiza
       stepsPerEpoch: options.steps,
       session: trainingSession(context.threads),
       hyperparameters: (step, total) => pullAt(step / total, options.pull),
+      watchGrowth: false,
       signal: context.options.signal,
     });
     const { parameters } = await runtime.read(["parameters"]);
@@ -312,6 +313,17 @@ async function train(subject: Subject, block: Block, job: Job): Promise<Quantiza
   } finally {
     await runtime.close();
   }
+}
+
+/** Elements of activations that a step may hold: large feature maps tell as much with few samples as small ones with many. */
+const stepElements = 4e6;
+
+function batchOf(model: Model, { inputs }: BlockData, most: number): number {
+  const elements = [...model.graph.nodes]
+    .flatMap((node) => node.outputs)
+    .map(({ type }) => (type?.shape ?? []).reduce<number>((product, dim, i) => (i > 0 && typeof dim === "number" ? product * dim : product), 1))
+    .reduce((sum, size) => sum + size, 0);
+  return Math.max(1, Math.min(most, inputs.length, Math.max(4, Math.floor(stepElements / Math.max(1, elements)))));
 }
 
 /** No pull for the first fifth; then the exponent falls from 20 to 2. */

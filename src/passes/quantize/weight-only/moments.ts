@@ -10,6 +10,8 @@ export class InputMoments {
   readonly gram: Float64Array;
   /** Sum of |X| over rows, [columns]. */
   readonly magnitudes: Float64Array;
+  /** Rows that are kept apart: codes are found on the others and judged on these. */
+  held: InputMoments | undefined;
 
   constructor(columns: number) {
     this.columns = columns;
@@ -17,9 +19,23 @@ export class InputMoments {
     this.magnitudes = new Float64Array(columns);
   }
 
-  /** Bytes that the moments of one input take. */
+  /** Bytes that the moments of one input take, held rows included. */
   static bytes(columns: number): number {
-    return 8 * columns * (columns + 1);
+    return 16 * columns * (columns + 1);
+  }
+
+  /** What solutions are judged on: the held rows, where there are any. */
+  get judge(): InputMoments {
+    return this.held ?? this;
+  }
+
+  /** All rows together. */
+  get total(): InputMoments {
+    return this.held ? (sumOfMoments([this, this.held], false) as InputMoments) : this;
+  }
+
+  get totalRows(): number {
+    return this.rows + (this.held?.rows ?? 0);
   }
 
   /** Adds rows, [n, columns]. */
@@ -40,14 +56,15 @@ export class InputMoments {
   /** Adds what a runtime has summed over `rows` rows. */
   addSums(rows: number, gram: Float32Array, magnitudes: Float32Array): void {
     this.rows += rows;
-    for (let i = 0; i < this.gram.length; i++) this.gram[i] = (this.gram[i] as number) + (gram[i] as number);
-    for (let i = 0; i < this.columns; i++) this.magnitudes[i] = (this.magnitudes[i] as number) + (magnitudes[i] as number);
+    addTo(this.gram, gram);
+    addTo(this.magnitudes, magnitudes);
   }
 
   /** Moments of the input divided by `scales` [columns]. */
   divided(scales: Float64Array): InputMoments {
     const result = new InputMoments(this.columns);
     result.rows = this.rows;
+    result.held = this.held?.divided(scales);
     const n = this.columns;
     for (let i = 0; i < n; i++) {
       result.magnitudes[i] = (this.magnitudes[i] as number) / (scales[i] as number);
@@ -70,18 +87,23 @@ export class InputMoments {
   }
 }
 
-/** Moments of several inputs of the same matrix (a tied weight). */
-export function sumOfMoments(all: readonly InputMoments[]): InputMoments | undefined {
+/** Moments of several inputs of the same matrix (a tied weight); their held rows are added up too, if `withHeld`. */
+export function sumOfMoments(all: readonly InputMoments[], withHeld = true): InputMoments | undefined {
   if (all.length <= 1) return all[0];
   const result = new InputMoments((all[0] as InputMoments).columns);
   for (const { rows, gram, magnitudes } of all) {
     result.rows += rows;
-    gram.forEach((x, i) => {
-      result.gram[i] = (result.gram[i] as number) + x;
-    });
-    magnitudes.forEach((x, i) => {
-      result.magnitudes[i] = (result.magnitudes[i] as number) + x;
-    });
+    addTo(result.gram, gram);
+    addTo(result.magnitudes, magnitudes);
   }
+  if (withHeld)
+    result.held = sumOfMoments(
+      all.flatMap(({ held }) => held ?? []),
+      false,
+    );
   return result;
+}
+
+function addTo(sum: Float64Array, values: ArrayLike<number>): void {
+  for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (values[i] as number);
 }

@@ -47,6 +47,8 @@ export const weightOnlyParams = z.object({
   exclude: z.array(z.string()).default([]).describe("Names of nodes that stay float"),
   convolutions: z.boolean().default(false).describe("Convolutions too, dequantized before they run"),
   tables: z.boolean().default(true).describe("Tables that are read by index (embeddings) too"),
+  // errors of embeddings meet no average over an inner dimension: at 4 bits they drown those of all products
+  tableBits: bits.default(8).describe("Bits of tables, except those that a product reads too"),
   headBits: bits.optional().describe("Bits of matrices after which no other follows"),
   threshold: z
     .number()

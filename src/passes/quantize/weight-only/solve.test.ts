@@ -137,6 +137,25 @@ describe("GPTQ", () => {
       expect(a.error).toBeLessThanOrEqual(solve(matrix, moments, { ...options, algorithm }).error);
   });
 
+  test("held rows judge: what fits the others alone does not win, and the winner is found from all rows", () => {
+    const next = normal(31);
+    const noise = (rows: number) => Float32Array.from({ length: rows * columns }, () => next());
+    // barely as many rows as columns, no correlation: compensation would only fit the noise
+    const given = momentsOf(noise(columns), columns);
+    given.held = momentsOf(noise(columns), columns);
+    expect(solve(matrix, momentsOf(noise(columns), columns), options).algorithm).toMatch(/^gptq/);
+    expect(solve(matrix, given, options).algorithm).toBe("hqq");
+    const [a, b] = [
+      momentsOf(all.subarray(0, 200 * columns), columns),
+      momentsOf(all.subarray(200 * columns, 400 * columns), columns),
+    ];
+    a.held = b;
+    const solved = solve(matrix, a, options);
+    const whole = solve(matrix, moments, { ...options, algorithm: "gptq" });
+    expect(solved.algorithm).toMatch(/^gptq/);
+    expect(relativeError(solved.stored, matrix, moments.gram)).toBeLessThan(1.2 * whole.error);
+  });
+
   test("fewer rows than columns: rounding instead, and a word about it", () => {
     const few = momentsOf(correlatedRows(columns - 1, columns), columns);
     for (const algorithm of ["auto", "gptq", "awq"] as const) {

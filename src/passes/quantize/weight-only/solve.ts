@@ -36,7 +36,7 @@ interface Candidate {
 const seen = (moments: InputMoments | undefined): moments is InputMoments => (moments?.rows ?? 0) > 0;
 
 /** A Hessian of fewer rows than columns is singular: compensating errors along it fits the calibration rows and nothing else. */
-const enough = (moments: InputMoments | undefined): boolean => seen(moments) && moments.rows >= moments.columns;
+const enough = (moments: InputMoments | undefined): boolean => seen(moments) && moments.totalRows >= moments.columns;
 
 const wantsRows = (algorithm: WeightAlgorithm): boolean => !["rtn", "hqq"].includes(algorithm);
 
@@ -44,7 +44,7 @@ function remarkOn(moments: InputMoments | undefined, { algorithm }: SolveOptions
   if (!wantsRows(algorithm) || enough(moments)) return undefined;
   const what = algorithm === "auto" ? "GPTQ and AWQ were left out" : `${algorithm.toUpperCase()} was left out`;
   return seen(moments)
-    ? `${what}: ${moments.rows} calibration rows for ${moments.columns} input channels are too few`
+    ? `${what}: ${moments.totalRows} calibration rows for ${moments.columns} input channels are too few`
     : `${what}: there are no calibration rows`;
 }
 
@@ -71,25 +71,33 @@ function candidates(moments: InputMoments | undefined, { format, algorithm, damp
   return [...lists[algorithm]];
 }
 
-/** Stores one matrix by the algorithm that changes its output least: tr(E H E^T) with H = X^T X, E the error of the weights. */
+/**
+ * Stores one matrix by the algorithm that changes its output least: tr(E H E^T) with H = X^T X, E the error of the weights. Where some
+ * calibration rows are held apart, candidates are found on the others and judged on these; the winner is made once more from all rows.
+ */
 export function solve(matrix: Matrix, moments: InputMoments | undefined, options: SolveOptions): Solved {
   const sample = sampledRows(matrix, options.multiplications);
-  const gram = seen(moments) ? moments.gram : undefined;
-  let best: { candidate: Candidate; stored: BlockedWeight; error: number } | undefined;
-  for (const candidate of candidates(moments, options)) {
-    const stored = candidate.make(sample);
+  const gram = seen(moments) ? moments.judge.gram : undefined;
+  const tried = candidates(moments, options);
+  let best: { index: number; stored: BlockedWeight; error: number } | undefined;
+  for (const [index, { make }] of tried.entries()) {
+    const stored = make(sample);
     if (!stored) continue;
     const error = relativeError(stored, sample, gram);
-    if (!best || error < best.error) best = { candidate, stored, error };
+    if (!best || error < best.error) best = { index, stored, error };
   }
-  // only GPTQ can fail (a Hessian that cannot be inverted)
-  const chosen = best ?? { candidate: { name: "rtn" }, stored: roundMatrix(matrix, options.format, "rtn"), error: Number.NaN };
-  const stored = sample.rows === matrix.rows || !best ? chosen.stored : best.candidate.make(matrix);
+  if (!best) {
+    // only GPTQ can fail
+    const stored = roundMatrix(matrix, options.format, "rtn");
+    return { stored, algorithm: "rtn", error: relativeError(stored, matrix, gram), remark: "the Hessian cannot be inverted" };
+  }
+  const { index, stored, error } = best;
+  const final = moments?.held ? candidates(moments.total, options)[index] : sample.rows < matrix.rows ? tried[index] : undefined;
   return {
-    stored: stored ?? chosen.stored,
-    algorithm: chosen.candidate.name,
-    error: chosen.error,
-    remark: remarkOn(moments, options) ?? (best ? undefined : "the Hessian cannot be inverted"),
+    stored: final?.make(matrix) ?? (sample.rows < matrix.rows ? roundMatrix(matrix, options.format, "hqq") : stored),
+    algorithm: (tried[index] as Candidate).name,
+    error,
+    remark: remarkOn(moments, options),
   };
 }
 

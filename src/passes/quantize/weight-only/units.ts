@@ -48,7 +48,8 @@ const isProduct = ({ uses }: WeightUnit): boolean => uses.some(({ kind }) => kin
 
 /** Tables of standard ops are gathered as 8-bit rows; packed rows need whole bytes. */
 function bitsOf(unit: WeightUnit, params: WeightOnlyParams): WeightBits {
-  const wanted = (unit.head ? params.headBits : undefined) ?? params.bits;
+  const special = unit.head ? params.headBits : isProduct(unit) ? undefined : params.tableBits;
+  const wanted = special ?? params.bits;
   const wide = isTable(unit) && (weightRow(params).tables === "dequantize" || unit.columns % 2 === 1);
   return wide ? 8 : wanted;
 }
