@@ -36,6 +36,8 @@ export interface WeightOnlyRequest {
   /** Default "auto"; without data, "rtn" and "hqq" take part in it. */
   readonly algorithm?: WeightAlgorithm | undefined;
   readonly scales?: "float32" | "float16" | undefined;
+  /** Bits of embedding tables that are no head too; default 8. */
+  readonly tableBits?: number | undefined;
   /** Bits of the last matrices before the outputs. */
   readonly headBits?: number | undefined;
   /** Squared output error, relative, above which a matrix gets 8 bits. */
@@ -69,7 +71,7 @@ export interface MomentsSource extends RunOptions {
 
 /**
  * Streams calibration samples through a model and sums X^T X and |X| of named values: the runtime multiplies, only [columns, columns]
- * leave it, so that memory is the same for any number of samples.
+ * leave it, so that memory is the same for any number of samples. One sample in four is held apart for judging solutions.
  */
 export const measureMoments =
   (model: Model, source: MomentsSource): MeasureMoments =>
@@ -81,8 +83,10 @@ export const measureMoments =
       const heard = hearing(session, (outputs) => {
         [...moments.values()].forEach((one, i) => {
           const [size, gram, magnitudes] = momentNames(i).map((name) => outputs[name]);
-          if (size && gram && magnitudes)
-            one.addSums(Number(toNumbers(size)[0]) / one.columns, toFloat32(gram), toFloat32(magnitudes));
+          if (!size || !gram || !magnitudes) return;
+          if (isHeld(done)) one.held ??= new InputMoments(one.columns);
+          const to = (isHeld(done) ? one.held : one) as InputMoments;
+          to.addSums(Number(toNumbers(size)[0]) / one.columns, toFloat32(gram), toFloat32(magnitudes));
         });
       });
       for await (const sample of source.samples()) {
@@ -101,6 +105,9 @@ export const measureMoments =
       });
     return moments;
   };
+
+/** One sample in four is for judging. */
+const isHeld = (sample: number): boolean => sample % 4 === 3;
 
 const momentNames = (i: number): string[] => ["size", "gram", "magnitudes"].map((what) => `moments_${what}_${i}`);
 

@@ -21,6 +21,7 @@ interface Flags extends EvaluationFlags {
   readonly asymmetric?: boolean;
   readonly algorithm?: WeightAlgorithm;
   readonly scales?: "float32" | "float16";
+  readonly tableBits?: number;
   readonly headBits?: number;
   readonly threshold?: number;
   readonly averageBits?: number;
@@ -48,6 +49,7 @@ export function configure(command: Command): void {
     .option("--asymmetric", "weight-only: a zero point for each block")
     .option("--algorithm <name>", `weight-only: ${weightAlgorithms.join(", ")} (default auto, by output error)`)
     .option("--scales <type>", "weight-only: float16 or float32 (default: the target's)")
+    .option("--table-bits <n>", "weight-only: bits of embedding tables (default 8)", integer)
     .option("--head-bits <n>", "weight-only: bits of the last matrices", integer)
     .option("--threshold <share>", "weight-only: 8 bits where the squared error exceeds this (default 0.04)", parseNumber)
     .option("--average-bits <n>", "weight-only: raise the worst matrices to 8 bits up to this average", parseNumber)
@@ -65,7 +67,7 @@ export function configure(command: Command): void {
 
 async function run(model: string | undefined, flags: Flags): Promise<void> {
   const { output, method, ranges, percentile, biasCorrection, exclude, convolutions, target } = flags;
-  const { bits, block, asymmetric, algorithm, scales, headBits, threshold, averageBits } = flags;
+  const { bits, block, asymmetric, algorithm, scales, tableBits, headBits, threshold, averageBits } = flags;
   const evaluation = await readEvaluation(model, flags);
   const request = {
     evaluation,
@@ -78,7 +80,7 @@ async function run(model: string | undefined, flags: Flags): Promise<void> {
     convolutions,
     target,
     calibrationSamples: flags.calibration,
-    weights: { bits, block, asymmetric, algorithm, scales, headBits, threshold, averageBits },
+    weights: { bits, block, asymmetric, algorithm, scales, tableBits, headBits, threshold, averageBits },
   };
   const report = await withProgress("quantize", (options) => quantizeFile(request, options));
   if (flags.json) printJson(quantizeReportSchema, report);

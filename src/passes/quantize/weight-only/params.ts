@@ -59,7 +59,7 @@ export const weightOnlyParams = z.object({
     .number()
     .positive()
     .optional()
-    .describe("Raise the worst matrices to 8 bits while the average, scales included, stays within this"),
+    .describe("Raise the worst matrices of products to 8 bits while their average, scales included, stays within this"),
   damping: z.number().positive().default(0.01).describe("GPTQ: part of the Hessian's mean diagonal that is added to it"),
   momentsLimit: z
     .number()

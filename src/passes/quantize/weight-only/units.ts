@@ -182,17 +182,16 @@ function raised({ unit, scales, solved }: SolvedUnit, params: WeightOnlyParams, 
 export const bytesOf = ({ unit, solved: { stored } }: SolvedUnit, params: WeightOnlyParams): number =>
   storedBytes(stored.rows, stored.columns, stored, isPadded(unit, params));
 
-/** Raises the worst matrices to 8 bits, one after another, while their average size stays within `averageBits`. */
+/** Raises the worst matrices of products to 8 bits, one after another, while their average size stays within `averageBits`. */
 export function spendBits(solved: SolvedUnit[], params: WeightOnlyParams): void {
   const { averageBits } = params;
   if (averageBits === undefined) return;
-  const weights = solved.reduce((sum, { unit }) => sum + unit.rows * unit.columns, 0);
-  let bytes = solved.reduce((sum, one) => sum + bytesOf(one, params), 0);
-  const order = solved
-    .map((_, i) => i)
-    .sort((a, b) => (solved[b] as SolvedUnit).solved.error - (solved[a] as SolvedUnit).solved.error);
-  for (const i of order) {
-    const one = solved[i] as SolvedUnit;
+  const products = [...solved.keys()].filter((i) => isProduct((solved[i] as SolvedUnit).unit));
+  const at = (i: number): SolvedUnit => solved[i] as SolvedUnit;
+  const weights = products.reduce((sum, i) => sum + at(i).unit.rows * at(i).unit.columns, 0);
+  let bytes = products.reduce((sum, i) => sum + bytesOf(at(i), params), 0);
+  for (const i of products.sort((a, b) => at(b).solved.error - at(a).solved.error)) {
+    const one = at(i);
     if (one.solved.stored.bits === 8) continue;
     const wide = raised(one, params);
     const grown = bytes - bytesOf(one, params) + bytesOf(wide, params);
