@@ -67,16 +67,35 @@ export function planWeights(model: Model, options: PlanOptions): WeightPlan {
   const units = new Map<string, WeightUnit>();
   const convolutions: ConvolutionWeight[] = [];
   const skipped: { node: Node; reason: string }[] = [];
+  const transpositions: Node[] = [];
   for (const graph of allGraphs(model.graph))
     for (const node of graph.nodes) {
       const found = graph === model.graph ? findWeight(node, model, options) : "inside a body of control flow";
-      if (found === undefined) continue;
-      if (typeof found === "string") skipped.push({ node, reason: found });
+      if (found === undefined) transpositions.push(node);
+      else if (typeof found === "string") skipped.push({ node, reason: found });
       else if ("unit" in found) addUse(units, found.unit, found.use);
       else convolutions.push(found);
     }
-  markHeads([...units.values()], model.graph);
-  return { units: [...units.values()], convolutions, skipped };
+  const kept = withoutFloatReaders([...units.values()], skipped);
+  const readers = new Set(kept.flatMap(({ uses }) => uses.map(({ reader }) => reader)));
+  for (const node of transpositions) if (!readers.has(node)) skipped.push({ node, reason: noWeights });
+  markHeads(kept, model.graph);
+  return { units: kept, convolutions, skipped };
+}
+
+const noWeights = "has no weights that can be stored in blocks";
+
+/** Drops matrices that other nodes go on reading as float: they would be in the file twice. */
+function withoutFloatReaders(units: readonly WeightUnit[], skipped: { node: Node; reason: string }[]): WeightUnit[] {
+  const planned = new Set(units.flatMap(({ uses }) => uses.flatMap(({ node, reader }) => [node, reader])));
+  return units.filter(({ value, uses }) => {
+    const read = [value, ...uses.flatMap(({ node, reader }) => (reader === node ? [] : [reader.output]))];
+    const other = read.flatMap((one) => [...one.uses]).find(({ node }) => !planned.has(node));
+    if (!other) return true;
+    const reason = `"${nodeKey(other.node)}" reads the same matrix as float, so that it would be stored twice`;
+    for (const { node } of uses) skipped.push({ node, reason });
+    return false;
+  });
 }
 
 function addUse(units: Map<string, WeightUnit>, unit: Omit<WeightUnit, "uses" | "head">, use: WeightUse): void {
@@ -89,12 +108,12 @@ function addUse(units: Map<string, WeightUnit>, unit: Omit<WeightUnit, "uses" | 
 function findWeight(node: Node, model: Model, options: PlanOptions): Found {
   const kind: WeightKind | undefined = node.domain === "" ? options.row.ops[node.opType] : undefined;
   const def = lookupOp(node, model.opsets);
-  if (!kind || !def) return "has no weights that can be stored in blocks";
+  if (!kind || !def) return noWeights;
   if (options.exclude.has(nodeKey(node))) return "excluded";
   if (kind === "table") return findTable(node, def, options);
-  if (kind === "transpose") return constantBehind(node, options.row) ? undefined : "has no weights that can be stored in blocks";
+  if (kind === "transpose") return constantBehind(node, options.row) ? undefined : noWeights;
   const facet = def.quantization?.weight;
-  if (!facet) return "has no weights that can be stored in blocks";
+  if (!facet) return noWeights;
   const attributes = readAttributes(def.attributes, node.attributes, () => undefined as never);
   const port = portIndex(def.inputs, facet.input);
   if (kind === "convolution") return findConvolution(node, port, facet.channelAxis(attributes, 4), options);

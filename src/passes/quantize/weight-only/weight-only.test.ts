@@ -283,6 +283,27 @@ describe("quantize/weight-only", () => {
     expect(excluded.notes).toEqual([expect.objectContaining({ kind: "skipped", message: "excluded" })]);
   });
 
+  test("a matrix that a float node goes on reading is not stored twice", async () => {
+    const text = tied(40, 64).replace("y = MatMul", "z = Neg (t) y = MatMul").replace("y) <", "y, float[64,40] z) <");
+    const { model, notes } = await quantize(text);
+    expect(opTypes(model)).toBe("Gather Relu Transpose Neg MatMul");
+    expect(notes.filter(({ message }) => message.includes("stored twice"))).toHaveLength(2);
+    expect(notes).toHaveLength(5);
+    // read by two products with inputs of their own, it is one matrix
+    const twice = `${header} g (float[4,32] x, float[3,32] v) => (float[4,24] y, float[3,24] z) <${constantText("w", [32, 24])}> {
+      y = MatMul (x, w) z = MatMul (v, w) }`;
+    const asked: string[] = [];
+    const moments = async (inputs: ReadonlyMap<string, number>) => {
+      asked.push(...inputs.keys());
+      return new Map([...inputs].map(([name, columns]) => [name, new InputMoments(columns)]));
+    };
+    const shared = await quantize(twice, { moments });
+    expect(shared.weights).toHaveLength(1);
+    expect(asked).toEqual(["x", "v"]);
+    expect([...shared.model.graph.initializers].filter(({ constant }) => constant?.dtype === "uint8")).toHaveLength(1);
+    expect(await difference(shared.float, shared.model)).toBeLessThan(0.15);
+  });
+
   test("8 bits where 4 err too much, for the head, or as far as the budget goes", async () => {
     const bits = async (params: Partial<WeightOnlyParams>) => (await quantize(two, params)).weights.map((one) => one.bits);
     expect(await bits({})).toEqual([4, 4]);
