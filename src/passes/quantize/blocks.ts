@@ -31,7 +31,9 @@ export function blocksOf({ graph }: Model, plan: QuantizationPlan): readonly Blo
   const close = (end: number): void => {
     const outputs = end === nodes.length - 1 ? graph.outputs : (live[end] as readonly Value[]);
     const before = start === 0 ? graph.inputs.filter((value) => !value.constant) : (live[start - 1] as readonly Value[]);
-    blocks.push({ inputs: before.map(({ name }) => name), outputs: outputs.map(({ name }) => name), layers });
+    // what only passes by is no result of the block
+    const made = outputs.filter((value) => !before.includes(value));
+    blocks.push({ inputs: before.map(({ name }) => name), outputs: made.map(({ name }) => name), layers });
     start = end + 1;
     layers = [];
   };
@@ -45,7 +47,7 @@ export function blocksOf({ graph }: Model, plan: QuantizationPlan): readonly Blo
     if ((narrow || long) && !onlyClamps(plan, nodes, i) && (nextStarts || count === least)) close(i);
   });
   if (layers.length > 0 || blocks.length === 0) close(nodes.length - 1);
-  return blocks.filter((block) => block.layers.length > 0);
+  return blocks.filter((block) => block.layers.length > 0 && block.outputs.length > 0);
 }
 
 /** A cut between a layer and the clamp that its quantize node replaces would fall inside one integer op. */

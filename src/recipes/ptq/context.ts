@@ -3,6 +3,7 @@ import type { QuantizationRow } from "../../passes/quantize/row.ts";
 import type { ActivationStatistics } from "../../passes/quantize/statistics.ts";
 import type { Executor } from "../../runtime/executor.ts";
 import type { RunOptions } from "../../util/progress.ts";
+import type { Setup } from "../setup.ts";
 
 /** What every step of post-training quantization works with. */
 export interface PtqContext {
@@ -18,4 +19,35 @@ export interface PtqContext {
   readonly executor: Executor;
   readonly threads: number;
   readonly options: RunOptions;
+}
+
+/** Bytes of inputs that are kept in memory, however many samples there are. */
+const feedBytes = 256 * 2 ** 20;
+/** Share of the inputs that things are made from; the others judge. */
+const madeFrom = 0.6;
+/** With fewer inputs than this all of them do both. */
+const fewest = 8;
+
+export interface ContextRequest {
+  readonly setup: Pick<Setup, "task" | "executor" | "threads" | "target">;
+  readonly statistics: ReadonlyMap<string, ActivationStatistics>;
+  readonly feeds: readonly Feeds[];
+  readonly options: RunOptions;
+}
+
+export function contextOf({ setup, statistics, feeds, options }: ContextRequest): PtqContext {
+  const bytesOfOne = Object.values(feeds[0] ?? {}).reduce((sum, tensor) => sum + 4 * tensor.size, 0);
+  const kept = feeds.slice(0, Math.max(fewest, Math.floor(feedBytes / Math.max(1, bytesOfOne))));
+  const made = Math.ceil(madeFrom * kept.length);
+  const few = kept.length < fewest;
+  return {
+    row: setup.target.quantization,
+    statistics,
+    feeds: few ? kept : kept.slice(0, made),
+    judgeFeeds: few ? kept : kept.slice(made),
+    classScores: setup.task.fidelity.some(({ definition }) => definition.name === "kl"),
+    executor: setup.executor,
+    threads: setup.threads,
+    options,
+  };
 }

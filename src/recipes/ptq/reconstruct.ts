@@ -44,6 +44,8 @@ export interface ReconstructOptions extends QuantizeOptions {
   /** Learn how weights are rounded; else ranges and biases only. */
   readonly rounding: boolean;
   readonly seed: number;
+  /** No block is begun after this moment (performance.now()); what was tuned so far is kept. */
+  readonly deadline?: number;
   /** Called with the choices so far after every block, so that nothing is lost. */
   readonly onBlock?: (choices: QuantizationChoices, report: BlockReport) => void;
 }
@@ -86,6 +88,7 @@ export async function reconstruct(
   const blocks = blocksOf(model, plan);
   let present = choices;
   for (const [i, block] of blocks.entries()) {
+    if (performance.now() > (options.deadline ?? Number.POSITIVE_INFINITY)) break;
     context.options.signal?.throwIfAborted();
     context.options.onProgress?.({ step: "reconstruct", done: i, total: blocks.length, detail: block.layers.map(nodeKey).join(", ") });
     const { next, report } = await tuneBlock(subject, block, present, settled);

@@ -1,0 +1,194 @@
+import type { Model, Outputs } from "../../ir/index.ts";
+import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
+import type { EqualizeOptions } from "../../passes/quantize/equalize.ts";
+import type { RangeMethod } from "../../passes/quantize/ranges.ts";
+import { valuesToObserve } from "../../passes/quantize/static.ts";
+import type { ActivationStatistics } from "../../passes/quantize/statistics.ts";
+import { observe } from "../observe.ts";
+import { correctBiases } from "./bias.ts";
+import type { PtqContext } from "./context.ts";
+import { outputsOf } from "./divergence.ts";
+import { equalizedModel } from "./equalized.ts";
+import { type QuantizeOptions, quantized } from "./quantized.ts";
+import { race } from "./race.ts";
+import { type BitsOf, type MeasuredChoice, searchRanges, uniformRanges } from "./ranges.ts";
+import { type BlockReport, type ReconstructOptions, reconstruct } from "./reconstruct.ts";
+
+/** One way to quantize a model, complete: the static pass on `model` with these gives the integer model. */
+export interface Recipe {
+  readonly name: string;
+  /** The simplified model, or a copy with equalized channels. */
+  readonly model: Model;
+  readonly statistics: ReadonlyMap<string, ActivationStatistics>;
+  readonly choices: QuantizationChoices;
+  readonly options: QuantizeOptions;
+  readonly measured: readonly MeasuredChoice[];
+}
+
+/** What was tried, in order. */
+export interface Trial {
+  readonly name: string;
+  readonly divergence: number;
+  readonly samples: number;
+  readonly seconds: number;
+  readonly kept: boolean;
+}
+
+export interface SearchResult {
+  readonly best: Recipe;
+  /** Of the best, from the float outputs: KL in nats or relative squared error. */
+  readonly divergence: number;
+  readonly trials: readonly Trial[];
+  readonly blocks: readonly BlockReport[];
+}
+
+export interface SearchOptions extends QuantizeOptions {
+  readonly bitsOf?: BitsOf;
+  /** Nothing new is begun after this moment (performance.now()). */
+  readonly deadline?: number;
+  /** Steps per block of learned rounding; 0 leaves it out. */
+  readonly steps?: number;
+  /** Keeps what there is, whenever something better was found. */
+  readonly onBetter?: (recipe: Recipe) => Promise<void> | void;
+}
+
+const equalizations: readonly (Omit<EqualizeOptions, "maxima"> & { readonly name: string })[] = [
+  { name: "equalized weights", by: "weights", strength: 0.5, relax: false },
+  { name: "smoothed activations", by: "activations", strength: 0.5, relax: false },
+];
+
+const uniform: readonly { readonly name: string; readonly method: RangeMethod; readonly percentile?: number }[] = [
+  { name: "averaged ranges", method: "average" },
+  { name: "min-max ranges", method: "minmax" },
+  { name: "percentile ranges", method: "percentile", percentile: 99.99 },
+];
+
+/**
+ * Finds the way of quantizing that keeps the outputs closest to the float model's on calibration inputs, cheapest idea first: ranges and
+ * weight scales per tensor by their effect on the next op, the same on equalized models, whole-model estimators; then corrected biases;
+ * then learned rounding, ranges and biases block by block. Each idea must win a race on inputs that it was not made from.
+ */
+export async function searchQuantization(
+  simplified: Model,
+  context: PtqContext,
+  options: SearchOptions = {},
+): Promise<SearchResult> {
+  const search = new Search(simplified, context, options);
+  await search.ranges();
+  await search.biases();
+  await search.reconstruction();
+  return search.result();
+}
+
+/** Fewer inputs than this teach nothing that holds for others. */
+const fewest = 8;
+
+class Search {
+  readonly #simplified: Model;
+  readonly #context: PtqContext;
+  readonly #options: SearchOptions;
+  readonly #trials: Trial[] = [];
+  #blocks: readonly BlockReport[] = [];
+  #reference: readonly Outputs[] = [];
+  #best: Recipe | undefined;
+  #divergence = Number.POSITIVE_INFINITY;
+
+  constructor(simplified: Model, context: PtqContext, options: SearchOptions) {
+    this.#simplified = simplified;
+    this.#context = context;
+    this.#options = options;
+  }
+
+  get #late(): boolean {
+    return performance.now() > (this.#options.deadline ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Ranges, weight scales and equalization: all at once, since their race is cheap. */
+  async ranges(): Promise<void> {
+    const started = performance.now();
+    this.#reference = await outputsOf(this.#simplified, this.#context.judgeFeeds, this.#context.executor, {
+      threads: this.#context.threads,
+    });
+    const plain = await this.#searched("measured ranges", this.#simplified, this.#context.statistics);
+    const recipes = [plain];
+    for (const { name, method, percentile } of uniform) {
+      const ranges = uniformRanges(this.#simplified, this.#context, method, percentile);
+      recipes.push({ ...plain, name, choices: { ...plain.choices, ranges } });
+    }
+    for (const { name, ...equalize } of equalizations) {
+      if (this.#late) break;
+      const model = await equalizedModel(this.#simplified, this.#context, equalize);
+      if (model) recipes.push(await this.#searched(name, model, await this.#statisticsOf(model)));
+    }
+    await this.#compete(recipes, started);
+  }
+
+  async biases(): Promise<void> {
+    const best = this.#best as Recipe;
+    if (this.#late) return;
+    const started = performance.now();
+    const context = { ...this.#context, statistics: best.statistics };
+    const choices = await correctBiases(best.model, context, best.choices, best.options);
+    if (choices !== best.choices) await this.#compete([best, { ...best, name: `${best.name}, corrected biases`, choices }], started);
+  }
+
+  async reconstruction(): Promise<void> {
+    const steps = this.#options.steps ?? 150;
+    const best = this.#best as Recipe;
+    if (steps === 0 || this.#late || this.#context.feeds.length < fewest) return;
+    const started = performance.now();
+    const context = { ...this.#context, statistics: best.statistics };
+    const settings: ReconstructOptions = {
+      ...best.options,
+      steps,
+      batch: 16,
+      // parameters must be able to cross zero within the steps that there are
+      learningRate: Math.min(0.1, Math.max(0.003, 6 / steps)),
+      pull: 0.01,
+      rounding: true,
+      seed: 1,
+      ...(this.#options.deadline === undefined ? {} : { deadline: this.#options.deadline }),
+    };
+    // learned biases take the place of corrected ones
+    const { choices, reports } = await reconstruct(best.model, context, { ...best.choices, biases: new Map() }, settings);
+    this.#blocks = reports;
+    await this.#compete([best, { ...best, name: `${best.name}, learned rounding`, choices }], started);
+  }
+
+  result(): SearchResult {
+    return { best: this.#best as Recipe, divergence: this.#divergence, trials: this.#trials, blocks: this.#blocks };
+  }
+
+  async #searched(name: string, model: Model, statistics: Recipe["statistics"]): Promise<Recipe> {
+    const { exclude, weightBits, bitsOf } = this.#options;
+    const options: QuantizeOptions = { ...(exclude ? { exclude } : {}), ...(weightBits === undefined ? {} : { weightBits }) };
+    const bits = bitsOf ?? (() => weightBits ?? 8);
+    const { choices, measured } = await searchRanges(model, { ...this.#context, statistics }, { ...options, bitsOf: bits });
+    return { name, model, statistics, choices, options, measured };
+  }
+
+  async #statisticsOf(model: Model): Promise<Recipe["statistics"]> {
+    const { row, feeds, executor, threads, options } = this.#context;
+    const samples = async function* () {
+      for (const [i, one] of feeds.entries()) yield { id: String(i), feeds: one, origin: String(i), target: undefined, geometry: {} };
+    };
+    return observe(model, valuesToObserve(model, row), samples(), { ...options, executor, threads, expected: feeds.length });
+  }
+
+  async #compete(recipes: readonly Recipe[], started: number): Promise<void> {
+    const entrants = [];
+    for (const recipe of recipes) {
+      const context = { row: this.#context.row, statistics: recipe.statistics };
+      entrants.push({ name: recipe.name, model: await quantized(recipe.model, context, recipe.choices, recipe.options) });
+    }
+    const results = await race(entrants, this.#reference, this.#context);
+    const winner = recipes.find(({ name }) => name === results[0]?.name) as Recipe;
+    const changed = winner !== this.#best;
+    const seconds = (performance.now() - started) / 1000;
+    for (const { name, divergence, samples } of results)
+      if (name !== this.#best?.name) this.#trials.push({ name, divergence, samples, seconds, kept: name === winner.name });
+    this.#best = winner;
+    this.#divergence = results[0]?.divergence ?? Number.POSITIVE_INFINITY;
+    if (changed) await this.#options.onBetter?.(winner);
+  }
+}
