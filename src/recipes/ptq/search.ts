@@ -1,6 +1,8 @@
 import type { Model, Outputs } from "../../ir/index.ts";
+import { inferShapes } from "../../ops/infer.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
 import type { EqualizeOptions } from "../../passes/quantize/equalize.ts";
+import { nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
 import type { RangeMethod } from "../../passes/quantize/ranges.ts";
 import { valuesToObserve } from "../../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../../passes/quantize/statistics.ts";
@@ -75,10 +77,14 @@ export async function searchQuantization(
 ): Promise<SearchResult> {
   const search = new Search(simplified, context, options);
   await search.ranges();
+  await search.culprits();
   await search.biases();
   await search.reconstruction();
   return search.result();
 }
+
+/** What float ops must bring the divergence down to: they cost time. */
+const muchBetter = 0.5;
 
 /** Fewer inputs than this teach nothing that holds for others. */
 const fewest = 8;
@@ -109,18 +115,41 @@ class Search {
     this.#reference = await outputsOf(this.#simplified, this.#context.judgeFeeds, this.#context.executor, {
       threads: this.#context.threads,
     });
-    const plain = await this.#searched("measured ranges", this.#simplified, this.#context.statistics);
-    const recipes = [plain];
-    for (const { name, method, percentile } of uniform) {
-      const ranges = uniformRanges(this.#simplified, this.#context, method, percentile);
-      recipes.push({ ...plain, name, choices: { ...plain.choices, ranges } });
-    }
+    const recipes = this.#withEstimators(await this.#searched("measured ranges", this.#simplified, this.#context.statistics));
     for (const { name, ...equalize } of equalizations) {
       if (this.#late) break;
       const model = await equalizedModel(this.#simplified, this.#context, equalize);
-      if (model) recipes.push(await this.#searched(name, model, await this.#statisticsOf(model)));
+      if (model) recipes.push(...this.#withEstimators(await this.#searched(name, model, await this.#statisticsOf(model)), name));
     }
     await this.#compete(recipes, started);
+  }
+
+  /**
+   * Ops beside the linear ones whose quantization costs more than everything else (masks before a softmax, sums of very different
+   * ranges): kinds of ops go back to float, one kind after the other, as long as that brings the outputs much closer.
+   */
+  async culprits(): Promise<void> {
+    const started = performance.now();
+    const model = (this.#best as Recipe).model.clone();
+    inferShapes(model);
+    const plan = planQuantization(model, this.#context.row, new Set(this.#options.exclude));
+    const kinds = new Map<string, string[]>();
+    for (const { node, op } of plan.nodes.values())
+      if (op.role === "follow") kinds.set(node.opType, [...(kinds.get(node.opType) ?? []), nodeKey(node)]);
+    if (kinds.size > 1) kinds.set("all but linear ops", [...kinds.values()].flat());
+    const left = new Map(kinds);
+    while (left.size > 0 && !this.#late) {
+      const best = this.#best as Recipe;
+      const before = this.#divergence;
+      const tries = [...left].map(([kind, keys]) => ({
+        kind,
+        recipe: { ...best, name: `${best.name}, ${kind} in float`, options: { ...best.options, exclude: [...(best.options.exclude ?? []), ...keys] } },
+      }));
+      await this.#compete([best, ...tries.map(({ recipe }) => recipe)], started, muchBetter);
+      const taken = tries.find(({ recipe }) => recipe === this.#best);
+      if (!taken || this.#divergence > before) break;
+      left.delete(taken.kind);
+    }
   }
 
   async biases(): Promise<void> {
@@ -167,6 +196,17 @@ class Search {
     return { name, model, statistics, choices, options, measured };
   }
 
+  /** The same weights with one estimator's ranges everywhere. */
+  #withEstimators(searched: Recipe, prefix?: string): Recipe[] {
+    const context = { ...this.#context, statistics: searched.statistics };
+    const others = uniform.map(({ name, method, percentile }) => ({
+      ...searched,
+      name: prefix ? `${prefix}, ${name}` : name,
+      choices: { ...searched.choices, ranges: uniformRanges(searched.model, context, method, percentile) },
+    }));
+    return [searched, ...others];
+  }
+
   async #statisticsOf(model: Model): Promise<Recipe["statistics"]> {
     const { row, feeds, executor, threads, options } = this.#context;
     const samples = async function* () {
@@ -175,20 +215,24 @@ class Search {
     return observe(model, valuesToObserve(model, row), samples(), { ...options, executor, threads, expected: feeds.length });
   }
 
-  async #compete(recipes: readonly Recipe[], started: number): Promise<void> {
+  /** The winner becomes the best. `gain`: share of the present best's divergence that another must get below. */
+  async #compete(recipes: readonly Recipe[], started: number, gain = 1): Promise<void> {
     const entrants = [];
     for (const recipe of recipes) {
       const context = { row: this.#context.row, statistics: recipe.statistics };
       entrants.push({ name: recipe.name, model: await quantized(recipe.model, context, recipe.choices, recipe.options) });
     }
     const results = await race(entrants, this.#reference, this.#context);
-    const winner = recipes.find(({ name }) => name === results[0]?.name) as Recipe;
+    const own = results.find(({ name }) => name === this.#best?.name);
+    const enough = !own || (results[0]?.divergence ?? 0) < gain * own.divergence;
+    const first = enough ? results[0] : own;
+    const winner = recipes.find(({ name }) => name === first?.name) as Recipe;
     const changed = winner !== this.#best;
     const seconds = (performance.now() - started) / 1000;
     for (const { name, divergence, samples } of results)
       if (name !== this.#best?.name) this.#trials.push({ name, divergence, samples, seconds, kept: name === winner.name });
     this.#best = winner;
-    this.#divergence = results[0]?.divergence ?? Number.POSITIVE_INFINITY;
+    this.#divergence = first?.divergence ?? Number.POSITIVE_INFINITY;
     if (changed) await this.#options.onBetter?.(winner);
   }
 }
