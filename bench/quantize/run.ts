@@ -12,7 +12,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Outputs, PreparedSample } from "../../src/ir/index.ts";
+import type { PreparedSample } from "../../src/ir/index.ts";
 import { type AccuracyResult, collectReference, evaluateAccuracy } from "../../src/measure/accuracy.ts";
 import { compareAccuracy } from "../../src/measure/accuracy-compare.ts";
 import { parseEvalConfig, readEvalConfig } from "../../src/measure/evaluate-config.ts";
@@ -21,11 +21,13 @@ import { runPass } from "../../src/passes/manager.ts";
 import { valuesToObserve } from "../../src/passes/quantize/static.ts";
 import { simplify } from "../../src/passes/simplify/index.ts";
 import { mainMetric } from "../../src/recipes/accuracy.ts";
-import { type CandidatePlan, firstNodes, staticCandidate, staticChoices } from "../../src/recipes/candidates.ts";
+import { type CandidatePlan, firstNodes, recipeCandidate, staticCandidate } from "../../src/recipes/candidates.ts";
 import { circumstances } from "../../src/recipes/measure-candidate.ts";
-import { mixedCandidates } from "../../src/recipes/mixed.ts";
 import { observe } from "../../src/recipes/observe.ts";
-import { measureSensitivity, sqnrOf } from "../../src/recipes/sensitivity.ts";
+import { contextOf } from "../../src/recipes/ptq/context.ts";
+import { outputsOf } from "../../src/recipes/ptq/divergence.ts";
+import { searchQuantization } from "../../src/recipes/ptq/search.ts";
+import { sqnrOf } from "../../src/recipes/sensitivity.ts";
 import { openSetup } from "../../src/recipes/setup.ts";
 import { ortEvaluate } from "../../src/runtime/evaluate.ts";
 import { fileBytes, saveModel } from "../../src/runtime/model-file.ts";
@@ -82,7 +84,7 @@ async function bench(name: string): Promise<Row[]> {
   }
 }
 
-/** All range choices and a mixed one; the one that is closest to the float outputs on the calibration samples is "ours". */
+/** What the search finds within a minute and a half, the same with its first layer in float, and one with quick ranges. */
 async function quantizeOurs(
   setup: Awaited<ReturnType<typeof openSetup>>,
   calibration: readonly PreparedSample[],
@@ -95,38 +97,24 @@ async function quantizeOurs(
     executor: setup.executor,
     threads: 2,
   });
-  const source = { row, statistics };
-  const some = calibration.slice(0, 24);
-  const float = await setup.executor.load(setup.modelPath);
-  const reference: Outputs[] = [];
-  for (const { feeds } of some) reference.push(await float.run(feeds));
-  await float.release();
-  const tried: { plan: CandidatePlan; path: string; sqnr: number }[] = [];
-  const attempt = async (plan: CandidatePlan): Promise<void> => {
+  const context = contextOf({ setup, statistics, feeds: calibration.map(({ feeds }) => feeds), options: {} });
+  const { best } = await searchQuantization(simplified, context, { deadline: performance.now() + 90_000 });
+  const first = firstNodes(simplified, row);
+  const plans: CandidatePlan[] = [
+    staticCandidate({ row, statistics }, { method: "mse" }),
+    recipeCandidate(context, best),
+    ...(first ? [recipeCandidate(context, best, first)] : []),
+  ];
+  const float = await outputsOf(simplified, context.judgeFeeds, setup.executor);
+  const files = [];
+  for (const plan of plans) {
     const path = join(folder, `${plan.name}.onnx`);
-    await saveModel((await plan.build(simplified)).model, path);
-    const session = await setup.executor.load(path);
-    const outputs: Outputs[] = [];
-    for (const { feeds } of some) outputs.push(await session.run(feeds));
-    await session.release();
-    tried.push({ plan, path, sqnr: sqnrOf(reference, outputs) });
-  };
-  for (const choice of staticChoices) await attempt(staticCandidate(source, choice));
-  tried.sort((a, b) => b.sqnr - a.sqnr);
-  const best = tried[0] as (typeof tried)[number];
-  const choice = staticChoices.find((c) => staticCandidate(source, c).name === best.plan.name);
-  if (choice) {
-    const sensitivity = await measureSensitivity(simplified, source, {
-      executor: setup.executor,
-      samples: calibration.slice(0, 8),
-      choice,
-      timeMs: 60_000,
-    });
-    for (const plan of mixedCandidates(source, choice, sensitivity, true)) await attempt(plan);
-    const first = firstNodes(simplified, row);
-    if (first) await attempt(staticCandidate(source, choice, first));
+    const { model } = await plan.build(simplified);
+    await saveModel(model, path);
+    const sqnrCalibration = sqnrOf(float, await outputsOf(model, context.judgeFeeds, setup.executor));
+    files.push({ label: `edgewright ${plan.name}`, path, sqnrCalibration });
   }
-  return tried.map(({ plan, path, sqnr }) => ({ label: `edgewright ${plan.name}`, path, sqnrCalibration: sqnr }));
+  return files;
 }
 
 async function measureAll(

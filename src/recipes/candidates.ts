@@ -10,6 +10,7 @@ import { quantizeStatic } from "../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { Step } from "./manifest.ts";
+import type { Recipe } from "./ptq/search.ts";
 
 /** How to make one variant from the simplified model. */
 export interface CandidatePlan {
@@ -45,15 +46,6 @@ const methodTitles: Readonly<Record<RangeMethod, string>> = {
   entropy: "least-divergence ranges",
 };
 
-/** The range choices that are tried, cheapest idea first. */
-export const staticChoices: readonly StaticChoice[] = [
-  { method: "minmax" },
-  { method: "mse" },
-  { method: "mse", biasCorrection: true },
-  { method: "percentile", percentile: 99.99 },
-  { method: "average" },
-];
-
 const methodName = ({ method, percentile, biasCorrection }: StaticChoice): string =>
   `${method}${percentile ? `-${percentile}` : ""}${biasCorrection ? "-bias" : ""}`;
 
@@ -70,13 +62,25 @@ export const floatNodes = (exclude: readonly string[]): FloatNodes => ({
   title: `INT8, ${exclude.length} node${exclude.length > 1 ? "s" : ""} in float`,
 });
 
-export function staticCandidate({ row, statistics }: CandidateSource, choice: StaticChoice, float?: FloatNodes): CandidatePlan {
-  const params = { ...choice, ...(float ? { exclude: float.exclude } : {}) };
+/** One estimator for all ranges: quick to make, and what there is until a search has found better. */
+export function staticCandidate({ row, statistics }: CandidateSource, choice: StaticChoice): CandidatePlan {
   return {
-    name: `${float?.name ?? "int8"}-${methodName(choice)}`,
-    title: `${float?.title ?? "INT8 static"}, ${methodTitles[choice.method]}${choice.biasCorrection ? ", bias correction" : ""}`,
-    steps: [{ pass: quantizeStatic.name, params: { row: row.name, ...params } }],
-    build: (simplified) => apply(quantizeStatic, simplified, { row, statistics, ...params }),
+    name: `int8-${methodName(choice)}`,
+    title: `INT8 static, ${methodTitles[choice.method]}${choice.biasCorrection ? ", bias correction" : ""}`,
+    steps: [{ pass: quantizeStatic.name, params: { row: row.name, ...choice } }],
+    build: (simplified) => apply(quantizeStatic, simplified, { row, statistics, ...choice }),
+  };
+}
+
+/** What the search for the best way of quantizing found; `float`: nodes that are left out on top. */
+export function recipeCandidate({ row }: Pick<CandidateSource, "row">, recipe: Recipe, float?: FloatNodes): CandidatePlan {
+  const exclude = [...(recipe.options.exclude ?? []), ...(float?.exclude ?? [])];
+  return {
+    name: float?.name ?? "int8",
+    title: `${float?.title ?? "INT8 static"}, ${recipe.name}`,
+    steps: [{ pass: quantizeStatic.name, params: { row: row.name, recipe: recipe.name, exclude } }],
+    build: () =>
+      apply(quantizeStatic, recipe.model, { row, statistics: recipe.statistics, ...recipe.choices, ...recipe.options, exclude }),
   };
 }
 

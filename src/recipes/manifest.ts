@@ -44,9 +44,32 @@ export const sensitivitySchema = z.object({
   opType: z.string(),
   /** Signal to quantization noise of the model outputs when only this node is quantized, dB; lower is worse. */
   sqnr: z.number(),
+  /** Distance of the outputs when only this node is quantized: KL in nats for class scores, else squared error over squared signal. */
+  divergence: z.number(),
+  /** Of the sum over all nodes, 0 … 1. */
+  share: z.number(),
+  /** Divergence with only its weights rounded, and what is left for its activations; null where not told apart. */
+  weightsOnly: z.number().nullable(),
+  activationsOnly: z.number().nullable(),
   samples: z.number(),
 });
 export type Sensitivity = z.infer<typeof sensitivitySchema>;
+
+/** How the integer candidates were found: every way of quantizing that took part, compared on calibration inputs. */
+export const quantizationSchema = z.object({
+  recipe: z.string(),
+  /** What divergences are: "KL (nats)" or "relative squared error". */
+  measure: z.string(),
+  divergence: z.number(),
+  trials: z.array(
+    z.object({ name: z.string(), divergence: z.number(), samples: z.number(), seconds: z.number(), kept: z.boolean() }),
+  ),
+  /** How often each estimator was chosen, for activations and weights. */
+  estimators: z.record(z.string(), z.number()),
+  /** Layers whose sums would saturate on x86-64 without VNNI, and got scales that cannot; null where the target has no such machines. */
+  saturating: z.array(z.object({ node: z.string(), share: z.number(), noise: z.number() })).nullable(),
+});
+export type QuantizationSearch = z.infer<typeof quantizationSchema>;
 
 export const layerSchema = z.object({
   node: z.string(),
@@ -115,6 +138,7 @@ export const manifestSchema = z.object({
   final: z.object({ baseline: z.array(measurementSchema), chosen: z.array(measurementSchema) }).nullable(),
   memory: z.array(measurementSchema),
   energy: z.array(measurementSchema),
+  quantization: quantizationSchema.nullable(),
   sensitivity: z.array(sensitivitySchema),
   layers: z.array(layerSchema),
   warnings: z.array(z.string()),

@@ -1,29 +1,21 @@
-import type { Model, PreparedSample } from "../ir/index.ts";
+import type { Model } from "../ir/index.ts";
 import { collectReference } from "../measure/accuracy.ts";
 import { runPass } from "../passes/manager.ts";
 import { valuesToObserve } from "../passes/quantize/static.ts";
 import { simplify } from "../passes/simplify/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { RunOptions } from "../util/progress.ts";
-import { type Budget, dropOf, violations } from "./budget.ts";
-import {
-  type CandidateSource,
-  dynamicCandidate,
-  firstNodes,
-  float16Candidate,
-  staticCandidate,
-  staticChoices,
-} from "./candidates.ts";
+import type { Budget } from "./budget.ts";
+import { type CandidateSource, dynamicCandidate, float16Candidate, staticCandidate } from "./candidates.ts";
 import { conclude } from "./conclude.ts";
 import { describeModel } from "./describe-model.ts";
 import { realFeeds } from "./drive.ts";
-import type { Candidate, Manifest } from "./manifest.ts";
+import type { Manifest } from "./manifest.ts";
 import { type Baseline, circumstances } from "./measure-candidate.ts";
-import { mixedCandidates } from "./mixed.ts";
 import { observe } from "./observe.ts";
 import { OptimizeRun } from "./optimize-run.ts";
 import { playoff } from "./playoff.ts";
-import { measureSensitivity } from "./sensitivity.ts";
+import { quantizeBest } from "./quantize-best.ts";
 import { openSetup, type SetupRequest } from "./setup.ts";
 import { startManifest } from "./start-manifest.ts";
 import { Workspace } from "./workspace.ts";
@@ -105,12 +97,8 @@ async function search(run: OptimizeRun, request: OptimizeRequest): Promise<void>
     const source = await calibrate(run, simplified, request.calibrationSamples ?? 100);
     await run.tryCandidate(dynamicCandidate(source, false), simplified, baseline);
     await run.tryCandidate(float16Candidate(source), simplified, baseline);
-    const statics: Candidate[] = [];
-    for (const choice of staticChoices) {
-      const candidate = await run.tryCandidate(staticCandidate(source, choice), simplified, baseline);
-      if (candidate) statics.push(candidate);
-    }
-    await refine(run, { simplified, baseline, source, statics });
+    await run.tryCandidate(staticCandidate(source, { method: "mse" }), simplified, baseline);
+    await quantizeBest(run, { simplified, baseline, source });
     await playoff(run, baseline);
     await conclude(run, { simplified, cost, baseline });
   } finally {
@@ -179,41 +167,4 @@ async function calibrate(run: OptimizeRun, simplified: Model, limit: number): Pr
   });
   manifest.data.calibration = [...statistics.values()][0]?.samples ?? 0;
   return { row, statistics };
-}
-
-interface Refinement {
-  readonly simplified: Model;
-  readonly baseline: Baseline;
-  readonly source: CandidateSource;
-  readonly statics: readonly Candidate[];
-}
-
-/** Finds the nodes that quantization hurts most and puts the worst back to float, more and more, until the budget is kept. */
-async function refine(run: OptimizeRun, { simplified, baseline, source, statics }: Refinement): Promise<void> {
-  const { setup, manifest, budget } = run;
-  const usable = statics.filter(({ outcome }) => outcome !== "failed");
-  const best = [...usable].sort((a, b) => dropOf(a) - dropOf(b))[0];
-  if (!best || run.outOfTime) return;
-  const choice = staticChoices[statics.indexOf(best)];
-  if (!choice) return;
-  const first = firstNodes(simplified, source.row);
-  if (first) await run.tryCandidate(staticCandidate(source, choice, first), simplified, baseline);
-  const options = run.step("sensitivity");
-  const samples: PreparedSample[] = [];
-  for await (const sample of setup.samples("calibration", { limit: 8 })) samples.push(sample);
-  const timeMs = Math.min(60_000, run.millisecondsLeft);
-  manifest.sensitivity = await measureSensitivity(simplified, source, {
-    ...options,
-    executor: setup.executor,
-    samples,
-    run: setup.task.run,
-    choice,
-    timeMs,
-  });
-  await run.save();
-  const met = violations(best, { ...budget, maxLatencyMs: null, maxSizeBytes: null }).length === 0;
-  for (const plan of mixedCandidates(source, choice, manifest.sensitivity, met)) {
-    const candidate = await run.tryCandidate(plan, simplified, baseline);
-    if (!candidate || violations(candidate, { ...budget, maxLatencyMs: null, maxSizeBytes: null }).length === 0) break;
-  }
 }

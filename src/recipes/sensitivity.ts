@@ -1,63 +1,153 @@
 import { encodeOnnx } from "../formats/onnx/index.ts";
-import { type Model, type Outputs, type PreparedSample, toFloat32 } from "../ir/index.ts";
-import type { RunSample } from "../measure/task.ts";
-import { runPass } from "../passes/manager.ts";
-import { quantizeStatic } from "../passes/quantize/static.ts";
-import { ortEvaluate } from "../runtime/evaluate.ts";
-import type { Executor, Session } from "../runtime/executor.ts";
-import type { RunOptions } from "../util/progress.ts";
-import { type CandidateSource, quantizableNodes, type StaticChoice } from "./candidates.ts";
+import { type Model, type Outputs, toFloat32, type Value } from "../ir/index.ts";
+import type { Feeds } from "../measure/latency.ts";
+import { inferShapes } from "../ops/infer.ts";
+import { weightScales } from "../passes/quantize/parameters.ts";
+import { type NodePlan, nodeKey, planQuantization } from "../passes/quantize/plan.ts";
+import { dequantized } from "../passes/quantize/probe.ts";
+import type { Session } from "../runtime/executor.ts";
 import type { Sensitivity } from "./manifest.ts";
+import type { PtqContext } from "./ptq/context.ts";
+import { divergences, mean, outputsOf } from "./ptq/divergence.ts";
+import { quantized } from "./ptq/quantized.ts";
+import type { Recipe } from "./ptq/search.ts";
 
-export interface SensitivityOptions extends RunOptions {
-  readonly executor: Executor;
-  readonly samples: readonly PreparedSample[];
-  readonly run?: RunSample | undefined;
-  readonly choice: StaticChoice;
+export interface SensitivityOptions {
   /** Milliseconds after which the rest is left unmeasured. */
   readonly timeMs: number;
+  /** For how many of the worst nodes weights and activations are told apart. */
+  readonly split?: number;
 }
 
 /**
- * Quantizes one node at a time and measures how far the outputs move: the noise each node brings by itself, worst first. Measured on
- * the runtime, because weight norms rank nodes badly. Stops at the time limit; nodes not reached are absent.
+ * Quantizes one node at a time and measures how far the outputs move from the float model's: what each node costs by itself, worst first.
+ * Measured on the runtime, because weight norms rank nodes badly. Stops at the time limit; nodes not reached are absent.
  */
 export async function measureSensitivity(
-  simplified: Model,
-  source: CandidateSource,
-  options: SensitivityOptions,
+  recipe: Recipe,
+  context: PtqContext,
+  { timeMs, split = 8 }: SensitivityOptions,
 ): Promise<Sensitivity[]> {
-  const nodes = quantizableNodes(simplified, source.row);
-  const deadline = performance.now() + options.timeMs;
-  const reference = await outputsOf(simplified, options);
+  const feeds = context.feeds.slice(0, 64);
+  const model = recipe.model.clone();
+  inferShapes(model);
+  const excluded = new Set(recipe.options.exclude);
+  const plans = [...planQuantization(model, context.row, excluded).nodes.values()].filter(({ op }) => op.role === "anchor");
+  const bench = await OneAtATime.open(
+    recipe,
+    context,
+    feeds,
+    plans.map(({ node }) => nodeKey(node)),
+  );
+  const deadline = performance.now() + timeMs;
   const found: Sensitivity[] = [];
-  for (const [i, { key, opType }] of nodes.entries()) {
-    options.signal?.throwIfAborted();
+  for (const [i, { node }] of plans.entries()) {
     if (performance.now() > deadline) break;
-    options.onProgress?.({ step: "sensitivity", done: i, total: nodes.length, detail: key });
-    const model = simplified.clone();
-    const exclude = nodes.filter((other) => other.key !== key).map((other) => other.key);
-    await runPass(
-      quantizeStatic,
-      model,
-      { row: source.row, statistics: source.statistics, ...options.choice, exclude },
-      ortEvaluate,
-    );
-    found.push({ node: key, opType, sqnr: sqnrOf(reference, await outputsOf(model, options)), samples: options.samples.length });
+    context.options.onProgress?.({ step: "sensitivity", done: i, total: plans.length, detail: nodeKey(node) });
+    const { divergence, sqnr } = await bench.quantizedAlone(nodeKey(node));
+    const entry = {
+      node: nodeKey(node),
+      opType: node.opType,
+      sqnr,
+      divergence,
+      share: 0,
+      weightsOnly: null,
+      activationsOnly: null,
+    };
+    found.push({ ...entry, samples: feeds.length });
   }
-  return found.sort((a, b) => a.sqnr - b.sqnr);
+  const total = found.reduce((sum, { divergence }) => sum + divergence, 0);
+  found.sort((a, b) => b.divergence - a.divergence);
+  for (const entry of found) entry.share = total > 0 ? entry.divergence / total : 0;
+  for (const entry of found.slice(0, split)) {
+    if (performance.now() > deadline) break;
+    const plan = plans.find(({ node }) => nodeKey(node) === entry.node) as NodePlan;
+    entry.weightsOnly = await bench.weightsAlone(plan);
+    // small errors of independent origin add up
+    entry.activationsOnly = Math.max(0, entry.divergence - (entry.weightsOnly ?? 0));
+  }
+  return found;
 }
 
-async function outputsOf(model: Model, { executor, samples, run, signal }: SensitivityOptions): Promise<Outputs[]> {
-  // without the runtime's own optimizations loading is several times faster, and integer results are the same
-  const session: Session = await executor.load(encodeOnnx(model), { optimization: "basic" });
-  try {
-    const outputs: Outputs[] = [];
-    for (const sample of samples) outputs.push(run ? await run({ session, sample, signal }) : await session.run(sample.feeds));
-    return outputs;
-  } finally {
-    await session.release();
+/** The float model's outputs, and what one change does to them. */
+class OneAtATime {
+  readonly #recipe: Recipe;
+  readonly #context: PtqContext;
+  readonly #feeds: readonly Feeds[];
+  readonly #keys: readonly string[];
+  readonly #reference: readonly Outputs[];
+
+  private constructor(
+    recipe: Recipe,
+    context: PtqContext,
+    feeds: readonly Feeds[],
+    keys: readonly string[],
+    reference: readonly Outputs[],
+  ) {
+    this.#recipe = recipe;
+    this.#context = context;
+    this.#feeds = feeds;
+    this.#keys = keys;
+    this.#reference = reference;
   }
+
+  static async open(recipe: Recipe, context: PtqContext, feeds: readonly Feeds[], keys: readonly string[]): Promise<OneAtATime> {
+    const { executor, threads, options } = context;
+    const reference = await outputsOf(recipe.model, feeds, executor, { threads }, options);
+    return new OneAtATime(recipe, context, feeds, keys, reference);
+  }
+
+  async quantizedAlone(key: string): Promise<{ divergence: number; sqnr: number }> {
+    const { model, statistics, choices, options } = this.#recipe;
+    const exclude = [...(options.exclude ?? []), ...this.#keys.filter((other) => other !== key)];
+    const alone = await quantized(model, { row: this.#context.row, statistics }, choices, { ...options, exclude });
+    const outputs = await this.#outputs(alone);
+    return { divergence: this.#divergence(outputs), sqnr: sqnrOf(this.#reference, outputs) };
+  }
+
+  /** The float model with one weight rounded. */
+  async weightsAlone({ node, weight }: NodePlan): Promise<number | null> {
+    if (!weight) return null;
+    const model: Model = this.#recipe.model.clone();
+    const { name } = node.inputs[weight.index] as Value;
+    const value = [...model.graph.initializers].find((initializer) => initializer.name === name);
+    if (!value?.constant) return null;
+    const choice = this.#recipe.choices.weights.get(name);
+    const reduced = this.#context.row.weight.reduceRange;
+    const bits = choice?.bits ?? 8;
+    const scales = choice?.scales ?? weightScales(value.constant, weight.axis, reduced, bits);
+    model.graph.setConstant(value, dequantized(value.constant, scales, weight.axis, { reduced, bits }));
+    return this.#divergence(await this.#outputs(model));
+  }
+
+  #divergence(outputs: readonly Outputs[]): number {
+    return mean(divergences(this.#reference, outputs, this.#context.classScores));
+  }
+
+  async #outputs(model: Model): Promise<Outputs[]> {
+    const { executor, threads, options } = this.#context;
+    const session: Session = await executor.load(encodeOnnx(model), { threads });
+    try {
+      const outputs: Outputs[] = [];
+      for (const one of this.#feeds) {
+        options.signal?.throwIfAborted();
+        outputs.push(await session.run(one));
+      }
+      return outputs;
+    } finally {
+      await session.release();
+    }
+  }
+}
+
+/** "these 4 of 53 layers cost 80 % of the loss" */
+export function concentration(sensitivity: readonly Sensitivity[], share = 0.8): { readonly nodes: number; readonly of: number } {
+  let sum = 0;
+  const nodes = sensitivity.findIndex((entry) => {
+    sum += entry.share;
+    return sum >= share;
+  });
+  return { nodes: nodes < 0 ? sensitivity.length : nodes + 1, of: sensitivity.length };
 }
 
 /** Signal over noise of all float outputs together, dB; 200 stands for equality. */

@@ -64,6 +64,7 @@ export async function startManifest(
     final: null,
     memory: [],
     energy: [],
+    quantization: null,
     sensitivity: [],
     layers: [],
     warnings: [...setup.warnings, ...(setup.measuredHere ? [] : [proxy])],

@@ -10,6 +10,8 @@ export interface TargetDef {
   readonly summary: string;
   readonly executor: ExecutorName;
   readonly quantization: QuantizationRow;
+  /** Which of its machines add products in 16 bits (x86-64 without VNNI), where sums of u8·s8 may saturate. */
+  readonly saturates?: "some" | "all";
   /**
    * Whether latency measured on a machine speaks for the target itself. When false, this machine's figures are a proxy and reports say so.
    */

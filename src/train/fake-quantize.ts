@@ -195,11 +195,9 @@ function exponentGrid(training: TrainingGraph, group: PairGroup, mode: keyof typ
   const rounded =
     mode === "relative"
       ? exponent
-      : b.customGradient(
-          b.mul(b.op("Round", [b.mul(parameter, exponentUnit[mode])]), Math.LN2),
-          [parameter],
-          (_, dy) => [b.mul(dy, exponentUnit[mode] * Math.LN2)],
-        );
+      : b.customGradient(b.mul(b.op("Round", [b.mul(parameter, exponentUnit[mode])]), Math.LN2), [parameter], (_, dy) => [
+          b.mul(dy, exponentUnit[mode] * Math.LN2),
+        ]);
   return { ...fixedGrid(b, group), scale: b.mul(b.exp(rounded), group.scale), learned: true };
 }
 

@@ -30,7 +30,10 @@ export function outputAxes(plan: NodePlan): { weight: number; output: number } |
   const facet = def.quantization?.weight;
   const rank = weight && node.inputs[weight.index]?.type?.shape?.length;
   if (!weight || !facet || rank === undefined) return undefined;
-  const axis = facet.channelAxis(readAttributes(def.attributes, node.attributes, () => undefined as never), rank);
+  const axis = facet.channelAxis(
+    readAttributes(def.attributes, node.attributes, () => undefined as never),
+    rank,
+  );
   const own = axis < 0 ? axis + rank : axis;
   const output = linkedOutputAxis(node, def, { port: weight.index, axis: own });
   return output === undefined ? undefined : { weight: own, output };

@@ -1,9 +1,9 @@
 import { toFloat32, type Value } from "../../ir/index.ts";
 import { bestWeightScales, powerOfTwoAbove, weightScales } from "./parameters.ts";
-import { fixedRangeOf } from "./scales.ts";
 import type { NodePlan, QuantizationPlan } from "./plan.ts";
 import { chooseRange, type Range, type RangeMethod } from "./ranges.ts";
 import { integerBounds, type QuantizationRow } from "./row.ts";
+import { fixedRangeOf } from "./scales.ts";
 import type { ActivationStatistics } from "./statistics.ts";
 import type { WeightChoice } from "./weights.ts";
 
@@ -74,7 +74,9 @@ function powerOfTwoCandidates(full: Range, { activation: { dtype, symmetric } }:
   const widest = powerOfTwoAbove(extent / steps);
   return [1, 2, 4, 8].map((divisor) => {
     const reach = (widest / divisor) * steps;
-    const range = symmetric ? { min: -reach, max: reach } : { min: (full.min / extent) * reach, max: (full.max / extent) * reach };
+    const range = symmetric
+      ? { min: -reach, max: reach }
+      : { min: (full.min / extent) * reach, max: (full.max / extent) * reach };
     return { method: `power-of-two/${divisor}`, range };
   });
 }

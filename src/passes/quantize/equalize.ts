@@ -74,7 +74,9 @@ function layerSources(plan: NodePlan, axis: number): Scaled[] | undefined {
 function normalizationSources(node: Node, model: Model): Scaled[] | undefined {
   const def = lookupOp(node, model.opsets);
   const ports = def?.outputScales ?? [];
-  const values = ports.map((port) => node.inputs[portIndex((def as NonNullable<typeof def>).inputs, port)]).filter((value) => value !== undefined);
+  const values = ports
+    .map((port) => node.inputs[portIndex((def as NonNullable<typeof def>).inputs, port)])
+    .filter((value) => value !== undefined);
   const vectors = values.every((value) => ownConstant(value) && value.constant?.shape.length === 1);
   return values.length > 0 && vectors ? values.map((value) => ({ value, axis: 0 })) : undefined;
 }
@@ -130,7 +132,8 @@ export function equalize(pairs: readonly EqualizablePair[], options: EqualizeOpt
       });
       if (round === 0) changed += scales.filter((scale) => scale !== 1).length;
     }
-  if (options.relax) for (const { clips } of pairs) for (const clip of clips) if (clip.inputs.length > 2) clip.setInput(2, undefined);
+  if (options.relax)
+    for (const { clips } of pairs) for (const clip of clips) if (clip.inputs.length > 2) clip.setInput(2, undefined);
   return changed;
 }
 
@@ -155,7 +158,10 @@ function scalesOf(
   const centre = relax || pair.limit === Number.POSITIVE_INFINITY ? geometricMean(wanted) : undefined;
   return wanted.map((scale, c) => {
     const most = reached[c] as number;
-    const bounded = Math.min(bounds.most, Math.max(bounds.least, centre === undefined ? boundedScale(scale, wanted, reached, pair.limit) : scale / centre));
+    const bounded = Math.min(
+      bounds.most,
+      Math.max(bounds.least, centre === undefined ? boundedScale(scale, wanted, reached, pair.limit) : scale / centre),
+    );
     if (centre !== undefined || most <= 0) return most <= 0 ? 1 : bounded;
     // the bound still clips at `limit` after scaling: a channel that reaches it must stay, another must not be lifted above it
     return most >= pair.limit * 0.999 ? 1 : Math.max(bounded, most / pair.limit);

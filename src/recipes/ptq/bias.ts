@@ -6,7 +6,7 @@ import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
 import { biasIndex, type NodePlan, nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
 import { channelMeans } from "./channel-statistics.ts";
 import type { PtqContext } from "./context.ts";
-import { quantized, type QuantizeOptions } from "./quantized.ts";
+import { type QuantizeOptions, quantized } from "./quantized.ts";
 
 /** A node whose results have a mean per channel that a bias can move. */
 interface Corrected {

@@ -18,11 +18,16 @@ function statisticsModel(model: Model, points: readonly ChannelPoint[], reductio
   const { graph } = part;
   const values = points.map(({ output }) => graph.outputs.find(({ name }) => name === output) as Value);
   graph.outputs.length = 0;
-  values.forEach((value, i) => addReduction(graph, value, { axis: points[i]?.axis as number, reduction, name: resultName(i) }));
+  for (const [i, value] of values.entries())
+    addReduction(graph, value, { axis: points[i]?.axis as number, reduction, name: resultName(i) });
   return part;
 }
 
-function addReduction(graph: Graph, value: Value, { axis, reduction, name }: { axis: number; reduction: Reduction; name: string }): void {
+function addReduction(
+  graph: Graph,
+  value: Value,
+  { axis, reduction, name }: { axis: number; reduction: Reduction; name: string },
+): void {
   const rank = value.type?.shape?.length as number;
   const axes = Array.from({ length: rank }, (_, d) => d).filter((d) => d !== (axis < 0 ? axis + rank : axis));
   const input = graph.addInitializer(graph.freshName("statistic_axes"), tensorOf("int64", [axes.length], axes));
@@ -50,7 +55,9 @@ async function reduced(
       points.forEach((_, i) => {
         const values = toFloat32(outputs[resultName(i)] as NonNullable<(typeof outputs)[string]>);
         const known = found[i] ?? new Float64Array(values.length);
-        found[i] = known.map((x, c) => (reduction === "mean" ? x + (values[c] as number) / feeds.length : Math.max(x, values[c] as number)));
+        found[i] = known.map((x, c) =>
+          reduction === "mean" ? x + (values[c] as number) / feeds.length : Math.max(x, values[c] as number),
+        );
       });
     }
   } finally {

@@ -41,7 +41,7 @@ export function contextOf({ setup, statistics, feeds, options }: ContextRequest)
   const made = Math.ceil(madeFrom * kept.length);
   const few = kept.length < fewest;
   return {
-    row: setup.target.quantization,
+    row: searchedRow(setup.target),
     statistics,
     feeds: few ? kept : kept.slice(0, made),
     judgeFeeds: few ? kept : kept.slice(made),
@@ -51,3 +51,7 @@ export function contextOf({ setup, statistics, feeds, options }: ContextRequest)
     options,
   };
 }
+
+/** Where sums may saturate, the layers that do are found and changed; the others keep all 8 bits. */
+const searchedRow = ({ quantization: row, saturates }: Setup["target"]): QuantizationRow =>
+  saturates ? { ...row, weight: { ...row.weight, reduceRange: false } } : row;

@@ -40,7 +40,8 @@ export function divergences(reference: readonly Outputs[], outputs: readonly Out
   });
 }
 
-export const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 
 function relativeError(reference: Tensor, tensor: Tensor): number {
   const a = toFloat32(reference);

@@ -17,6 +17,9 @@ export async function equalizedModel(
   if (pairs.length === 0) return undefined;
   const points = pairs.map(({ value, axis }) => ({ output: value.name, axis }));
   const maxima = await channelMaxima(model, points, context);
-  const changed = equalize(pairs, { ...options, maxima: new Map(points.map(({ output }, i) => [output, maxima[i] as Float64Array])) });
+  const changed = equalize(pairs, {
+    ...options,
+    maxima: new Map(points.map(({ output }, i) => [output, maxima[i] as Float64Array])),
+  });
   return changed > 0 ? model : undefined;
 }

@@ -36,7 +36,11 @@ interface Runner extends Entrant {
  * more than chance, judged on paired differences (a racing algorithm: Maron and Moore, "Hoeffding Races", 1993, with a t statistic).
  * Best first; entrants that fail to load count as infinitely bad.
  */
-export async function race(entrants: readonly Entrant[], reference: readonly Outputs[], context: PtqContext): Promise<RaceResult[]> {
+export async function race(
+  entrants: readonly Entrant[],
+  reference: readonly Outputs[],
+  context: PtqContext,
+): Promise<RaceResult[]> {
   const feeds = context.judgeFeeds;
   const runners: Runner[] = [];
   try {

@@ -10,9 +10,9 @@ import {
   type WeightCandidate,
   weightCandidates,
 } from "../../passes/quantize/choices.ts";
-import { chooseRange, type Range, type RangeMethod } from "../../passes/quantize/ranges.ts";
 import { planQuantization, type QuantizationPlan } from "../../passes/quantize/plan.ts";
 import { buildProbe, type ProbeSubjects } from "../../passes/quantize/probe.ts";
+import { chooseRange, type Range, type RangeMethod } from "../../passes/quantize/ranges.ts";
 import type { QuantizationRow } from "../../passes/quantize/row.ts";
 import { scaleGroups } from "../../passes/quantize/scales.ts";
 import type { ActivationStatistics } from "../../passes/quantize/statistics.ts";
@@ -41,11 +41,7 @@ interface Groups {
   readonly candidates: readonly RangeCandidate[];
 }
 
-function groupsOf(
-  plan: QuantizationPlan,
-  row: QuantizationRow,
-  statistics: ReadonlyMap<string, ActivationStatistics>,
-): Groups[] {
+function groupsOf(plan: QuantizationPlan, row: QuantizationRow, statistics: ReadonlyMap<string, ActivationStatistics>): Groups[] {
   const producers = producersOf(plan);
   const groups = new Map<Value, Value[]>();
   for (const [value, root] of scaleGroups(plan)) groups.set(root, [...(groups.get(root) ?? []), value]);
@@ -146,7 +142,12 @@ function leastOf<C extends { readonly method: string }>(candidates: readonly C[]
 }
 
 /** Every free range by one estimator; values that share a scale take the union. */
-export function uniformRanges(simplified: Model, { row, statistics }: PtqContext, method: RangeMethod, percentile?: number): Map<string, Range> {
+export function uniformRanges(
+  simplified: Model,
+  { row, statistics }: PtqContext,
+  method: RangeMethod,
+  percentile?: number,
+): Map<string, Range> {
   const model = simplified.clone();
   inferShapes(model);
   const ranges = new Map<string, Range>();

@@ -2,18 +2,18 @@ import { encodeOnnx } from "../../formats/onnx/index.ts";
 import { type Model, type Tensor, tensorOf, toFloat32, type Value } from "../../ir/index.ts";
 import type { Feeds } from "../../measure/latency.ts";
 import { inferShapes } from "../../ops/infer.ts";
-import { lookupOp } from "../../ops/registry.ts";
 import { quantizeLinear } from "../../ops/quantize-linear.ts";
+import { lookupOp } from "../../ops/registry.ts";
 import { cutModel, valuesByName } from "../../passes/cut.ts";
 import { type Block, blocksOf } from "../../passes/quantize/blocks.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
-import { integerBounds } from "../../passes/quantize/row.ts";
 import { weightScales } from "../../passes/quantize/parameters.ts";
 import { type NodePlan, nodeKey, planQuantization, type QuantizationPlan } from "../../passes/quantize/plan.ts";
 import type { Range } from "../../passes/quantize/ranges.ts";
+import { integerBounds } from "../../passes/quantize/row.ts";
 import { scaleGroups } from "../../passes/quantize/scales.ts";
-import { workerRuntime } from "../../runtime/stateful-worker.ts";
 import { trainingSession } from "../../runtime/executor.ts";
+import { workerRuntime } from "../../runtime/stateful-worker.ts";
 import { compileTraining } from "../../train/compile.ts";
 import { type ActivationRange, fakeQuantize, scaleExponentName, trainedScale } from "../../train/fake-quantize.ts";
 import {
@@ -90,7 +90,12 @@ export async function reconstruct(
   for (const [i, block] of blocks.entries()) {
     if (performance.now() > (options.deadline ?? Number.POSITIVE_INFINITY)) break;
     context.options.signal?.throwIfAborted();
-    context.options.onProgress?.({ step: "reconstruct", done: i, total: blocks.length, detail: block.layers.map(nodeKey).join(", ") });
+    context.options.onProgress?.({
+      step: "reconstruct",
+      done: i,
+      total: blocks.length,
+      detail: block.layers.map(nodeKey).join(", "),
+    });
     const { next, report } = await tuneBlock(subject, block, present, settled);
     present = next;
     reports.push(report);
@@ -182,7 +187,12 @@ async function runOn(
   }
 }
 
-async function collect({ simplified, context, options }: Subject, block: Block, part: Part, present: QuantizationChoices): Promise<BlockData> {
+async function collect(
+  { simplified, context, options }: Subject,
+  block: Block,
+  part: Part,
+  present: QuantizationChoices,
+): Promise<BlockData> {
   const targets: Record<string, Tensor>[] = [];
   let bytes = 0;
   await runOn(cutModel(simplified, { outputs: block.outputs }), context.feeds, context, (outputs) => {
@@ -215,7 +225,10 @@ async function errorOf(
   const imitation = await imitate(simplified, { ...context, ...choices, ...passOptions(options) });
   const part = cutImitation(imitation, block);
   const model = await quantized(simplified, context, choices, passOptions(options));
-  const integer = cutModel(model, { inputs: part.model.graph.inputs.map(({ name, type }) => ({ name, ...(type ? { type } : {}) })), outputs: part.outputs });
+  const integer = cutModel(model, {
+    inputs: part.model.graph.inputs.map(({ name, type }) => ({ name, ...(type ? { type } : {}) })),
+    outputs: part.outputs,
+  });
   let noise = 0;
   let signal = 0;
   let i = 0;
@@ -249,7 +262,11 @@ const groupNames = (_: Imitation, { model }: Part): string[] =>
     lookupOp(node, model.opsets) === quantizeLinear ? [(node.inputs[0] as Value).name] : [],
   );
 
-function roundedWeights({ plan, context, options, simplified }: Subject, block: Block, present: QuantizationChoices): RoundedWeight[] {
+function roundedWeights(
+  { plan, context, options, simplified }: Subject,
+  block: Block,
+  present: QuantizationChoices,
+): RoundedWeight[] {
   const values = valuesByName(simplified);
   return block.layers.flatMap((node) => {
     const nodePlan = plan.nodes.get(node) as NodePlan;
@@ -324,7 +341,9 @@ const stepElements = 4e6;
 function batchOf(model: Model, { inputs }: BlockData, most: number): number {
   const elements = [...model.graph.nodes]
     .flatMap((node) => node.outputs)
-    .map(({ type }) => (type?.shape ?? []).reduce<number>((product, dim, i) => (i > 0 && typeof dim === "number" ? product * dim : product), 1))
+    .map(({ type }) =>
+      (type?.shape ?? []).reduce<number>((product, dim, i) => (i > 0 && typeof dim === "number" ? product * dim : product), 1),
+    )
     .reduce((sum, size) => sum + size, 0);
   return Math.max(1, Math.min(most, inputs.length, Math.max(4, Math.floor(stepElements / Math.max(1, elements)))));
 }
@@ -372,18 +391,30 @@ function stacked(tensors: readonly Tensor[]): Tensor {
       bytes.set(part, at);
       at += part.length;
     }
-    return new (first.constructor as new (dtype: Tensor["dtype"], shape: readonly number[], bytes: Uint8Array) => Tensor)(first.dtype, shape, bytes);
+    return new (first.constructor as new (dtype: Tensor["dtype"], shape: readonly number[], bytes: Uint8Array) => Tensor)(
+      first.dtype,
+      shape,
+      bytes,
+    );
   }
   const values = new Float32Array(first.size * tensors.length);
-  tensors.forEach((tensor, i) => values.set(toFloat32(tensor), i * first.size));
+  for (const [i, tensor] of tensors.entries()) values.set(toFloat32(tensor), i * first.size);
   return tensorOf("float32", shape, values);
 }
 
 /** Endless batches in a seeded order, each sample once a round. */
-async function* batches({ inputs, targets }: BlockData, batch: number, { steps, seed }: ReconstructOptions): AsyncGenerator<TrainerBatch> {
+async function* batches(
+  { inputs, targets }: BlockData,
+  batch: number,
+  { steps, seed }: ReconstructOptions,
+): AsyncGenerator<TrainerBatch> {
   let order: number[] = [];
   for (let step = 0, round = 0; step < steps; step++) {
-    if (order.length < batch) order = shuffled(inputs.map((_, i) => i), seededRandom(seed * 1009 + round++));
+    if (order.length < batch)
+      order = shuffled(
+        inputs.map((_, i) => i),
+        seededRandom(seed * 1009 + round++),
+      );
     const picked = order.splice(0, batch);
     const stack = (from: readonly Readonly<Record<string, Tensor>>[], prefix: string): Record<string, Tensor> =>
       Object.fromEntries(
@@ -395,7 +426,7 @@ async function* batches({ inputs, targets }: BlockData, batch: number, { steps, 
 
 /** Present choices with what the block's training found. */
 function merged(
-  { plan, context, simplified }: Subject,
+  { plan, simplified }: Subject,
   block: Block,
   { part, imitation, present, settled }: Job,
   { weights, pieces, mode }: { weights: readonly RoundedWeight[]; pieces: ReadonlyMap<string, Tensor>; mode: ActivationRange },
@@ -443,7 +474,7 @@ function* trainedRanges(
     const [input, scale, zero] = node.inputs as readonly Value[];
     if (!input || !scale?.constant || !zero?.constant || settled.has(input.name)) continue;
     const dtype = zero.constant.dtype as "uint8" | "int8";
-    const point = dtype === "uint8" ? Number(zero.constant.bytes()[0]) : new Int8Array(zero.constant.bytes())[0] as number;
+    const point = dtype === "uint8" ? Number(zero.constant.bytes()[0]) : (new Int8Array(zero.constant.bytes())[0] as number);
     const initial = toFloat32(scale.constant)[0] as number;
     const key = `${initial}:${point}:${dtype}`;
     const group = groups.get(key) ?? input.name;

@@ -143,7 +143,11 @@ class Search {
       const before = this.#divergence;
       const tries = [...left].map(([kind, keys]) => ({
         kind,
-        recipe: { ...best, name: `${best.name}, ${kind} in float`, options: { ...best.options, exclude: [...(best.options.exclude ?? []), ...keys] } },
+        recipe: {
+          ...best,
+          name: `${best.name}, ${kind} in float`,
+          options: { ...best.options, exclude: [...(best.options.exclude ?? []), ...keys] },
+        },
       }));
       await this.#compete([best, ...tries.map(({ recipe }) => recipe)], started, muchBetter);
       const taken = tries.find(({ recipe }) => recipe === this.#best);
@@ -158,7 +162,8 @@ class Search {
     const started = performance.now();
     const context = { ...this.#context, statistics: best.statistics };
     const choices = await correctBiases(best.model, context, best.choices, best.options);
-    if (choices !== best.choices) await this.#compete([best, { ...best, name: `${best.name}, corrected biases`, choices }], started);
+    if (choices !== best.choices)
+      await this.#compete([best, { ...best, name: `${best.name}, corrected biases`, choices }], started);
   }
 
   async reconstruction(): Promise<void> {
@@ -210,7 +215,8 @@ class Search {
   async #statisticsOf(model: Model): Promise<Recipe["statistics"]> {
     const { row, feeds, executor, threads, options } = this.#context;
     const samples = async function* () {
-      for (const [i, one] of feeds.entries()) yield { id: String(i), feeds: one, origin: String(i), target: undefined, geometry: {} };
+      for (const [i, one] of feeds.entries())
+        yield { id: String(i), feeds: one, origin: String(i), target: undefined, geometry: {} };
     };
     return observe(model, valuesToObserve(model, row), samples(), { ...options, executor, threads, expected: feeds.length });
   }

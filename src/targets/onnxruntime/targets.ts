@@ -33,6 +33,7 @@ export const ortX64 = defineTarget({
     summary: "uint8 activations, int8 weights per channel: the pair VNNI multiplies without loss",
     source: "onnxruntime documentation, model-optimizations/quantization; kernels asked of onnxruntime 1.30",
   }),
+  saturates: "some",
   measuredBy: ({ arch, instructionSets }) => arch === "x64" && vnni(instructionSets),
 });
 
@@ -47,6 +48,7 @@ export const ortX64NoVnni = defineTarget({
     weight: { dtype: "int8", perChannel: true, reduceRange: true },
     source: 'onnxruntime documentation, model-optimizations/quantization, "reduce_range"',
   }),
+  saturates: "all",
   measuredBy: ({ arch, instructionSets }) => arch === "x64" && !vnni(instructionSets),
 });
 

@@ -1,0 +1,101 @@
+import type { Model } from "../ir/index.ts";
+import { violations } from "./budget.ts";
+import { type CandidateSource, type FloatNodes, firstNodes, recipeCandidate } from "./candidates.ts";
+import { realFeeds } from "./drive.ts";
+import type { Candidate, QuantizationSearch } from "./manifest.ts";
+import type { Baseline } from "./measure-candidate.ts";
+import { mixedCandidates } from "./mixed.ts";
+import type { OptimizeRun } from "./optimize-run.ts";
+import { contextOf, type PtqContext } from "./ptq/context.ts";
+import { type Recipe, type SearchResult, searchQuantization } from "./ptq/search.ts";
+import { safeRecipe } from "./safe-recipe.ts";
+import { measureSensitivity } from "./sensitivity.ts";
+
+interface Start {
+  readonly simplified: Model;
+  readonly baseline: Baseline;
+  readonly source: CandidateSource;
+}
+
+/** Calibration inputs that the search works with. */
+const mostFeeds = 160;
+/** Milliseconds for the search where there is no time budget, and its share of one. */
+const usualSearchMs = 120_000;
+const searchShare = 0.4;
+const sensitivityMs = 60_000;
+
+/**
+ * Static INT8 at its best on the target: searched on calibration inputs, made safe for machines without VNNI where the target has such,
+ * measured, and refined by putting single nodes back to float.
+ */
+export async function quantizeBest(run: OptimizeRun, start: Start): Promise<void> {
+  if (run.outOfTime) return;
+  const { baseline, simplified } = start;
+  const context = await contextFor(run, start);
+  const deadline = performance.now() + Math.min(usualSearchMs, searchShare * run.millisecondsLeft);
+  const found = await searchQuantization(simplified, context, { deadline });
+  const safe = run.setup.target.saturates && !run.outOfTime;
+  const { recipe, saturating } = safe ? await safeRecipe(context, found.best) : { recipe: found.best, saturating: null };
+  run.manifest.quantization = summary(found, context, saturating);
+  await run.save();
+  const candidate = await run.tryCandidate(recipeCandidate(context, recipe), simplified, baseline);
+  if (!candidate || candidate.outcome === "failed") return;
+  await refine(run, start, { recipe, context, candidate });
+}
+
+async function contextFor(run: OptimizeRun, { baseline, source }: Start): Promise<PtqContext> {
+  const { setup } = run;
+  const options = run.step("quantize");
+  const samples = setup.samples("calibration", { ...options, limit: mostFeeds });
+  const feeds = await realFeeds(setup.task, baseline.session, samples, mostFeeds);
+  return { ...contextOf({ setup, statistics: source.statistics, feeds, options }), threads: searchThreads };
+}
+
+/** Nothing is timed meanwhile, so the search may use what the machine has. */
+const searchThreads = 2;
+
+function summary(found: SearchResult, context: PtqContext, saturating: QuantizationSearch["saturating"]): QuantizationSearch {
+  const estimators: Record<string, number> = {};
+  for (const { kind, chosen } of found.best.measured) {
+    const key = `${kind} ${chosen}`;
+    estimators[key] = (estimators[key] ?? 0) + 1;
+  }
+  return {
+    recipe: found.best.name,
+    measure: context.classScores ? "KL (nats)" : "relative squared error",
+    divergence: found.divergence,
+    trials: [...found.trials],
+    estimators,
+    saturating,
+  };
+}
+
+interface Refinement {
+  readonly recipe: Recipe;
+  readonly context: PtqContext;
+  readonly candidate: Candidate;
+}
+
+/** Finds the nodes that quantization hurts most and puts the worst back to float, more and more, until the budget is kept. */
+async function refine(
+  run: OptimizeRun,
+  { simplified, baseline, source }: Start,
+  { recipe, context, candidate }: Refinement,
+): Promise<void> {
+  const { manifest, budget } = run;
+  const make = (float: FloatNodes) => recipeCandidate(context, recipe, float);
+  const first = firstNodes(simplified, source.row);
+  if (first) await run.tryCandidate(make(first), simplified, baseline);
+  if (run.outOfTime) return;
+  manifest.sensitivity = await measureSensitivity(
+    recipe,
+    { ...context, options: run.step("sensitivity") },
+    { timeMs: Math.min(sensitivityMs, run.millisecondsLeft) },
+  );
+  await run.save();
+  const keeps = (one: Candidate): boolean => violations(one, { ...budget, maxLatencyMs: null, maxSizeBytes: null }).length === 0;
+  for (const plan of mixedCandidates(make, manifest.sensitivity, keeps(candidate))) {
+    const tried = await run.tryCandidate(plan, simplified, baseline);
+    if (!tried || keeps(tried)) break;
+  }
+}
