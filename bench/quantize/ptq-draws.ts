@@ -65,8 +65,19 @@ export async function draws(name: string, count = 3): Promise<Draws> {
   const config = await configOf(name);
   const setup = await openSetup({ evaluation: config });
   const { evaluation, pool, size } = await poolOf(name, config, setup);
-  const calibration = Array.from({ length: count }, (_, draw) => shuffled(pool, seededRandom(draw + 1)).slice(0, size));
-  return { setup, evaluation, calibration };
+  return { setup, evaluation, calibration: chooseOf(pool, size, count) };
+}
+
+/** `count` different choices of `size` samples, by seed 1, 2, …; of a pool of four, two seeds may well choose the same ones. */
+function chooseOf(pool: readonly PreparedSample[], size: number, count: number): PreparedSample[][] {
+  const choices = new Map<string, PreparedSample[]>();
+  for (let seed = 1; choices.size < count; seed++) {
+    if (seed > 100 * count) throw new Error(`There are no ${count} different choices of ${size} out of ${pool.length} samples.`);
+    const chosen = shuffled(pool, seededRandom(seed)).slice(0, size);
+    const key = chosen.map(({ id }) => id).sort();
+    if (!choices.has(key.join())) choices.set(key.join(), chosen);
+  }
+  return [...choices.values()];
 }
 
 const configOf = async (name: string): Promise<EvalConfig> =>

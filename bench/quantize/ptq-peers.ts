@@ -163,6 +163,15 @@ Object.assign(versions, known.versions);
 const byModel = <T extends { readonly model: string }>(items: readonly T[]): T[] =>
   ptqModels.flatMap((model) => items.filter((item) => item.model === model));
 
+/** JSON with one line an item of the long lists, so that changes can be read. */
+const linesOf = (document: object): string => {
+  const entries = Object.entries(document).map(([key, value]) => {
+    const items = Array.isArray(value) ? value.map((item) => `\n  ${JSON.stringify(item)}`) : undefined;
+    return ` ${JSON.stringify(key)}: ${items ? `[${items.join()}\n ]` : JSON.stringify(value)}`;
+  });
+  return `{\n${entries.join(",\n")}\n}`;
+};
+
 function write(): void {
   const document = {
     device: thisDevice().summary,
@@ -173,7 +182,7 @@ function write(): void {
     summary: summarize(rows),
     rows,
   };
-  writeFileSync(`${path}.part`, `${JSON.stringify(document, null, 1)}\n`);
+  writeFileSync(`${path}.part`, `${linesOf(document)}\n`);
   renameSync(`${path}.part`, path);
 }
 
