@@ -3,12 +3,15 @@ import { collectReference } from "../measure/accuracy.ts";
 import { measureProcess } from "../measure/memory.ts";
 import { type OpProfile, profileModel } from "../measure/profile.ts";
 import type { CostReport } from "../ops/cost.ts";
+import { quantizeStatic } from "../passes/quantize/static.ts";
+import { loadModel } from "../runtime/model-file.ts";
 import { mainMetric } from "./accuracy.ts";
 import { layersOf } from "./describe-model.ts";
 import { energyOf } from "./energy.ts";
 import type { Candidate, Manifest } from "./manifest.ts";
 import { accuracyOf, type Baseline, circumstances } from "./measure-candidate.ts";
 import type { OptimizeRun } from "./optimize-run.ts";
+import { loadWithoutVnni } from "./saturation.ts";
 
 export interface Conclusion {
   readonly simplified: Model;
@@ -26,6 +29,7 @@ export async function conclude(run: OptimizeRun, { simplified, cost, baseline }:
   const profile = await profileOf(run, feeds);
   manifest.layers = layersOf(simplified.graph, cost, profile);
   manifest.energy = await energyOf(run, { baseline, chosen, chosenPath });
+  manifest.withoutVnni = await withoutVnni(run, chosen, chosenPath);
   manifest.memory = await memoryOf(run, chosen, chosenPath, feeds);
   await publishPareto(run);
   manifest.status = "done";
@@ -70,6 +74,31 @@ function judgeFinal(run: OptimizeRun, change: number | undefined): void {
   manifest.verdict.reasons.push(
     `On the ${manifest.data.final} final samples it loses ${(-change).toFixed(2)}, more than ${budget.maxDrop}.`,
   );
+}
+
+/** Samples of the simulation, which computes the saturating layers by itself and is slow. */
+const simulatedSamples = 64;
+
+/** What the chosen integer file gives on x86-64 without VNNI, beside what it gives with it, on the same final samples. */
+async function withoutVnni(run: OptimizeRun, chosen: Candidate, chosenPath: string): Promise<Manifest["withoutVnni"]> {
+  const { setup } = run;
+  const integer = chosen.steps.some(({ pass }) => pass === quantizeStatic.name);
+  if (!setup.target.saturates || !integer || run.outOfTime) return null;
+  const options = run.step("without VNNI");
+  const session = await setup.executor.load(chosenPath, { threads: setup.threads });
+  const simulated = await loadWithoutVnni(await loadModel(chosenPath), { executor: setup.executor, threads: setup.threads });
+  try {
+    const digest = chosen.file?.digest ?? "";
+    const samples = () => setup.samples("final", { ...options, limit: simulatedSamples });
+    const usual = await accuracyOf(setup, session, digest, samples(), undefined, options);
+    const other = await accuracyOf(setup, simulated, digest, samples(), undefined, options);
+    const [before, after] = [usual.measurements[0], other.measurements[0]];
+    if (!before || !after) return null;
+    return { metric: before.metric, with: before.value, without: after.value, samples: usual.n };
+  } finally {
+    await session.release();
+    await simulated.release();
+  }
 }
 
 async function profileOf(run: OptimizeRun, feeds: Baseline["feeds"][number]): Promise<OpProfile | undefined> {

@@ -1,4 +1,5 @@
 export { type Budget, choose, compareCandidates, dropOf, paretoSet, ratioOf, violations } from "./budget.ts";
+export { type Coverage, coverageLine, coverageOf, coverageSchema, measureCoverage, unfusedPairs } from "./coverage.ts";
 export { type Candidate, candidateSchema, type Manifest, manifestSchema, type Sensitivity } from "./manifest.ts";
 export { observe } from "./observe.ts";
 export { type OptimizeRequest, optimize } from "./optimize.ts";

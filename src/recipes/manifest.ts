@@ -139,6 +139,8 @@ export const manifestSchema = z.object({
   memory: z.array(measurementSchema),
   energy: z.array(measurementSchema),
   quantization: quantizationSchema.nullable(),
+  /** The chosen integer file's accuracy on this machine and as simulated on x86-64 without VNNI; null where that is no question. */
+  withoutVnni: z.object({ metric: z.string(), with: z.number(), without: z.number(), samples: z.number() }).nullable(),
   sensitivity: z.array(sensitivitySchema),
   layers: z.array(layerSchema),
   warnings: z.array(z.string()),

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import type { Model } from "../ir/index.ts";
+import type { Model, PreparedSample } from "../ir/index.ts";
 import { thisDevice } from "../measure/device.ts";
 import type { EvalConfig } from "../measure/evaluate-config.ts";
 import { measureProcess } from "../measure/memory.ts";
@@ -22,8 +22,9 @@ import { fileBytes, loadModel, saveModel } from "../runtime/model-file.ts";
 import { findTarget } from "../targets/index.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
-import { noteSchema } from "./manifest.ts";
+import { noteSchema, quantizationSchema } from "./manifest.ts";
 import { type Observation, observe } from "./observe.ts";
+import { type StaticSearchRequest, searchStatic } from "./quantize-search.ts";
 import {
   type MomentsSource,
   productRatio,
@@ -31,7 +32,7 @@ import {
   type WeightOnlyRequest,
   weightReportSchema,
 } from "./quantize-weights.ts";
-import { modelInputs, openSetup } from "./setup.ts";
+import { modelInputs, openSetup, type Setup } from "./setup.ts";
 
 export const quantizeMethods = ["static", "dynamic", "fp16", "weight-only"] as const;
 
@@ -40,7 +41,10 @@ export interface QuantizeRequest {
   readonly evaluation: EvalConfig;
   readonly output: string;
   readonly method?: (typeof quantizeMethods)[number] | undefined;
-  readonly ranges?: RangeMethod | undefined;
+  /** Default "auto": a search on the calibration samples; else one estimator for all activations. */
+  readonly ranges?: RangeMethod | "auto" | undefined;
+  /** For "auto". */
+  readonly search?: Omit<StaticSearchRequest, "exclude"> | undefined;
   readonly percentile?: number | undefined;
   readonly biasCorrection?: boolean | undefined;
   readonly exclude?: readonly string[] | undefined;
@@ -56,13 +60,24 @@ export const quantizeReportSchema = z.object({
   model: z.object({ path: z.string(), bytes: z.number(), digest: z.string() }),
   original: z.object({ path: z.string(), bytes: z.number() }),
   method: z.enum(quantizeMethods),
-  ranges: z.enum(rangeMethods).nullable(),
+  ranges: z.enum(["auto", ...rangeMethods]).nullable(),
+  /** What the search found: the way of quantizing, its distance from the float outputs, and what else took part. */
+  search: z
+    .object({
+      recipe: z.string(),
+      divergence: z.number(),
+      trials: quantizationSchema.shape.trials,
+      saturating: z.array(z.string()),
+    })
+    .optional(),
   target: z.string(),
   calibrationSamples: z.number(),
   quantizedNodes: z.number(),
   /** Weight-only: what became of each matrix, and how many times smaller the matrices of products are. */
   weights: z.array(weightReportSchema).optional(),
   productRatio: z.number().optional(),
+  /** Static: what became of every node. */
+  coverage: coverageSchema.optional(),
   /** Nodes that stay float, each with the reason. */
   skipped: z.array(noteSchema),
   warnings: z.array(z.string()),
@@ -79,8 +94,8 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
       hint: `Methods: ${quantizeMethods.join(", ")}.`,
     });
   const prepared = await prepare(method, request, options);
-  const { model, target, warnings } = prepared;
-  const { notes, weights, samples } = await runMethod(method, request, prepared);
+  const { target, warnings } = prepared;
+  const { notes, weights, samples, search, replaced } = await runMethod(method, request, prepared, options);
   const done = notes.filter(({ kind }) => kind === "did").length;
   if (done === 0)
     throw new EdgewrightError(
@@ -91,13 +106,16 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
         hint: "Try another --method, or look at the nodes with edgewright inspect.",
       },
     );
+  const model = replaced ?? prepared.model;
   await checkLoads(model, target.executor, options);
+  const covered = method === "static" ? await measureCoverage(simplified, model, notes, target.quantization, options) : undefined;
   const saved = await saveModel(model, request.output, options);
   return {
     model: { path: request.output, bytes: saved.bytes, digest: saved.digest },
     original: { path: request.evaluation.model, bytes: await fileBytes(request.evaluation.model) },
     method,
-    ranges: method === "static" ? (request.ranges ?? "mse") : null,
+    ranges: method === "static" ? (request.ranges ?? "auto") : null,
+    ...(search ? { search } : {}),
     target: target.name,
     calibrationSamples: samples,
     quantizedNodes: done,
@@ -105,8 +123,9 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
       ? { weights: weights.map(({ nodes, shape, ...one }) => ({ ...one, nodes: [...nodes], shape: [...shape] })) }
       : {}),
     productRatio: weights && productRatio(weights),
+    ...(covered ? { coverage: covered.coverage } : {}),
     skipped: notes.filter(({ kind }) => kind === "skipped"),
-    warnings: [...warnings, ...(await growth(request, saved.bytes))],
+    warnings: [...warnings, ...(covered?.warnings ?? []), ...(await growth(request, saved.bytes))],
     seconds: (performance.now() - started) / 1000,
   };
 }
@@ -148,19 +167,44 @@ interface Ran {
   readonly notes: readonly Note[];
   readonly samples: number;
   readonly weights?: readonly WeightReport[];
+  readonly search?: QuantizeReport["search"];
+  /** The result, where it is not the prepared model itself. */
+  readonly replaced?: Model;
+}
+
+async function runSearch(request: QuantizeRequest, prepared: Prepared, options: RunOptions): Promise<Ran> {
+  const { model, statistics, samples, calibration } = prepared;
+  if (!calibration) throw new Error("internal: a static search without calibration data");
+  const { exclude, search } = request;
+  const result = await searchStatic(
+    model,
+    { ...calibration, statistics },
+    { ...search, ...(exclude ? { exclude } : {}) },
+    options,
+  );
+  const { found, saturating, notes } = result;
+  return {
+    notes,
+    samples,
+    replaced: result.model,
+    search: { recipe: found.best.name, divergence: found.divergence, trials: [...found.trials], saturating: [...saturating] },
+  };
 }
 
 /** Quantizes the prepared model in place. */
 async function runMethod(
   method: QuantizeReport["method"],
   request: QuantizeRequest,
-  { model, target, statistics, source, samples }: Prepared,
+  prepared: Prepared,
+  options: RunOptions,
 ): Promise<Ran> {
+  const { model, target, statistics, source, samples } = prepared;
   const row = target.quantization;
   const common = { exclude: [...(request.exclude ?? [])] };
-  const { convolutions, percentile, biasCorrection, ranges = "mse" } = request;
+  const { convolutions, percentile, biasCorrection, ranges = "auto" } = request;
   const runs: Readonly<Record<typeof method, () => Promise<Ran>>> = {
     static: async () => {
+      if (ranges === "auto") return runSearch(request, prepared, options);
       const params = { row, statistics, method: ranges, percentile, biasCorrection, ...common };
       return { notes: await applied(quantizeStatic, model, params), samples };
     },
@@ -198,6 +242,8 @@ interface Prepared {
   readonly statistics: ReadonlyMap<string, ActivationStatistics>;
   readonly warnings: readonly string[];
   readonly samples: number;
+  /** For a search: where more inputs come from. */
+  readonly calibration?: { readonly setup: Setup; readonly samples: AsyncIterable<PreparedSample>; readonly limit: number };
 }
 
 async function plain({ evaluation, target = "here" }: QuantizeRequest, options: RunOptions): Promise<Prepared> {
@@ -228,5 +274,6 @@ async function calibrated(request: QuantizeRequest, options: RunOptions): Promis
     expected: limit,
   });
   const samples = [...statistics.values()][0]?.samples ?? 0;
-  return { model, target: setup.target, statistics, warnings: setup.warnings, samples };
+  const calibration = { setup, limit, samples: setup.samples(undefined, { ...options, limit }) };
+  return { model, target: setup.target, statistics, warnings: setup.warnings, samples, calibration };
 }

@@ -65,6 +65,7 @@ export async function startManifest(
     memory: [],
     energy: [],
     quantization: null,
+    withoutVnni: null,
     sensitivity: [],
     layers: [],
     warnings: [...setup.warnings, ...(setup.measuredHere ? [] : [proxy])],

@@ -1,10 +1,16 @@
 import { type WeightAlgorithm, weightAlgorithms } from "../../passes/quantize/weight-only/index.ts";
-import { type QuantizeReport, type QuantizeRequest, quantizeFile, quantizeReportSchema } from "../../recipes/index.ts";
+import {
+  coverageLine,
+  type QuantizeReport,
+  type QuantizeRequest,
+  quantizeFile,
+  quantizeReportSchema,
+} from "../../recipes/index.ts";
 import { targets } from "../../targets/index.ts";
 import type { Command } from "../command-line.ts";
 import { addEvaluationFlags, collect, type EvaluationFlags, integer, readEvaluation } from "../evaluation-flags.ts";
-import { formatBytes, formatMs, printJson, printLine, printNote, table, withProgress } from "../output.ts";
-import { parseNumber } from "../quantity.ts";
+import { formatBytes, formatCount, formatMs, printJson, printLine, printNote, table, withProgress } from "../output.ts";
+import { parseDuration, parseNumber } from "../quantity.ts";
 
 interface Flags extends EvaluationFlags {
   readonly output: string;
@@ -17,6 +23,8 @@ interface Flags extends EvaluationFlags {
   readonly target?: string;
   readonly calibration?: number;
   readonly bits?: number;
+  readonly searchTime?: number;
+  readonly steps?: number;
   readonly block?: number;
   readonly asymmetric?: boolean;
   readonly algorithm?: WeightAlgorithm;
@@ -37,14 +45,20 @@ export function configure(command: Command): void {
       .requiredOption("-o, --output <file>", "the file to write"),
   )
     .option("--method <method>", "static, dynamic, fp16 or weight-only (default static)")
-    .option("--ranges <method>", "minmax, average, percentile or mse (default mse)")
+    .option("--ranges <method>", "auto, minmax, average, percentile, mse or entropy (default auto: a search by measured effect)")
     .option("--percentile <p>", "share of values kept by percentile ranges (default 99.99)", parseNumber)
     .option("--bias-correction", "move the mean error of rounded weights into the bias")
     .option("--exclude <node>", "leave a node in float; may be repeated", collect)
     .option("--convolutions", "dynamic, weight-only: convolutions too")
     .option("--target <name>", `here, ${targets.map(({ name }) => name).join(", ")} or an alias (default here)`)
     .option("--calibration <n>", "at most this many calibration samples (default 100)", integer)
-    .option("--bits <n>", "weight-only: 4 or 8 (default 4)", integer)
+    .option(
+      "--search-time <time>",
+      "auto: begin nothing new after this long, e.g. 90s (default 2m, 15m below 8 bits)",
+      parseDuration,
+    )
+    .option("--steps <n>", "auto: steps of learned rounding per block; 0: none (default 150, 400 below 8 bits)", integer)
+    .option("--bits <n>", "weights: 2 to 8 for static (default 8), 4 or 8 for weight-only (default 4)", integer)
     .option("--block <n>", "weight-only: weights that share a scale, 16 to 256 (default 32)", integer)
     .option("--asymmetric", "weight-only: a zero point for each block")
     .option("--algorithm <name>", `weight-only: ${weightAlgorithms.join(", ")} (default auto, by output error)`)
@@ -80,6 +94,7 @@ async function run(model: string | undefined, flags: Flags): Promise<void> {
     convolutions,
     target,
     calibrationSamples: flags.calibration,
+    search: { weightBits: bits, searchMs: flags.searchTime, steps: flags.steps },
     weights: { bits, block, asymmetric, algorithm, scales, tableBits, headBits, threshold, averageBits },
   };
   const report = await withProgress("quantize", (options) => quantizeFile(request, options));
@@ -97,9 +112,30 @@ function print(report: QuantizeReport): void {
       ? `${report.method}${report.calibrationSamples > 0 ? `, ${report.calibrationSamples} calibration samples` : ""}`
       : `${report.method}, ${report.ranges} ranges from ${report.calibrationSamples} samples`;
   printLine(`${how}, for ${report.target}: ${report.quantizedNodes} nodes quantized in ${formatMs(report.seconds * 1000)}`);
+  if (report.search) printSearch(report.search);
+  if (report.coverage) printCoverage(report.coverage);
   if (report.weights) printWeights(report.weights, report.productRatio);
   printSkipped(report);
   for (const warning of report.warnings) printNote(`warning: ${warning}`);
+}
+
+/** What the search kept, and how far ahead of the simplest way it came. */
+function printSearch({ recipe, divergence, trials, saturating }: NonNullable<QuantizeReport["search"]>): void {
+  const simplest = trials.find(({ name }) => name === "min-max ranges");
+  const beside = simplest ? `; min-max ranges: ${simplest.divergence.toExponential(2)}` : "";
+  printLine(`${recipe}: divergence from the float outputs ${divergence.toExponential(2)}${beside}; ${trials.length} ways tried`);
+  if (saturating.length > 0)
+    printLine(`coarser weights against saturation without VNNI in ${saturating.length}: ${saturating.join(", ")}`);
+}
+
+function printCoverage({ summary, unfused }: NonNullable<QuantizeReport["coverage"]>): void {
+  printLine(coverageLine(summary));
+  const between = (unfused ?? []).filter(({ kind }) => kind === "between");
+  if (between.length === 0) return;
+  const elements = between.reduce((sum, pair) => sum + pair.elements, 0);
+  const names = between.slice(0, 3).map(({ opType, node }) => `${opType} "${node}"`);
+  const rest = between.length > names.length ? ", …" : "";
+  printLine(`conversions around float nodes: ${formatCount(elements)} numbers a run, at ${names.join(", ")}${rest}`);
 }
 
 /** Nodes one by one; where most of a model has nothing to quantize (weight-only), by reason. */

@@ -1,5 +1,6 @@
 import type { Manifest } from "../manifest.ts";
 import { html, Markup } from "./html.ts";
+import { quantizationSection } from "./quantization.ts";
 import {
   beforeAfter,
   candidatesSection,
@@ -34,7 +35,7 @@ export function renderReport(manifest: Manifest): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
 <title>Edgewright: ${name} on ${manifest.target.name}</title><style>${new Markup(style)}</style></head><body>
 <header><h1>${name}</h1><p class="muted">optimized for ${manifest.target.name} (${manifest.target.summary}) · ${manifest.createdAt.slice(0, 10)} · edgewright ${manifest.tool.version} · ${Math.round(manifest.wallSeconds)} s</p></header>
-${headline(manifest)}${warningsSection(manifest)}${beforeAfter(manifest)}${candidatesSection(manifest)}${layersSection(manifest)}${skippedSection(manifest)}${usageSection(manifest)}${measuredSection(manifest)}
+${headline(manifest)}${warningsSection(manifest)}${beforeAfter(manifest)}${candidatesSection(manifest)}${quantizationSection(manifest)}${layersSection(manifest)}${skippedSection(manifest)}${usageSection(manifest)}${measuredSection(manifest)}
 </body></html>
 `;
   return page.text;
