@@ -16,12 +16,14 @@ import { quantizeStatic, valuesToObserve } from "../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
 import type { WeightReport } from "../passes/quantize/weight-only/index.ts";
 import { simplify } from "../passes/simplify/index.ts";
+import { upgradeOpset } from "../passes/upgrade-opset/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { ExecutorName } from "../runtime/executors.ts";
 import { fileBytes, loadModel, saveModel } from "../runtime/model-file.ts";
 import { findTarget } from "../targets/index.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
+import { coverageSchema, measureCoverage } from "./coverage.ts";
 import { noteSchema, quantizationSchema } from "./manifest.ts";
 import { type Observation, observe } from "./observe.ts";
 import { type StaticSearchRequest, searchStatic } from "./quantize-search.ts";
@@ -95,6 +97,8 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
     });
   const prepared = await prepare(method, request, options);
   const { target, warnings } = prepared;
+  const simplified = prepared.model.clone();
+  if (method === "static") await requireScalesPerChannel(simplified);
   const { notes, weights, samples, search, replaced } = await runMethod(method, request, prepared, options);
   const done = notes.filter(({ kind }) => kind === "did").length;
   if (done === 0)
@@ -128,6 +132,14 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
     warnings: [...warnings, ...(covered?.warnings ?? []), ...(await growth(request, saved.bytes))],
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** The operator set from which QuantizeLinear and DequantizeLinear take one scale per channel. */
+const perChannelOpset = 13;
+
+/** Simplifying upgrades; where a node stops that, the error says which, rather than a file with one scale for all channels. */
+async function requireScalesPerChannel(simplified: Model): Promise<void> {
+  if (simplified.opset < perChannelOpset) await runPass(upgradeOpset, simplified.clone(), {}, ortEvaluate);
 }
 
 /** The quantized model runs once, in a process of its own, before anything is written: some graphs crash a runtime outright. */

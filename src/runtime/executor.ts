@@ -9,6 +9,8 @@ export interface SessionOptions {
   readonly memoryPattern?: boolean;
   /** Where the executor writes a per-op profile (ort-node only). */
   readonly profilePrefix?: string;
+  /** Where the executor writes the graph that its own optimizations made of the model (ort-node only). */
+  readonly optimizedPath?: string;
   /** Runtime-specific session config entries, e.g. {"session.disable_prepacking": "1"}. */
   readonly config?: Readonly<Record<string, string>>;
   /** Resolves external data beside a model given as bytes; ignored for a path. */

@@ -15,6 +15,7 @@ function sessionOptions(options: SessionOptions): ort.InferenceSession.SessionOp
     enableMemPattern: options.memoryPattern ?? true,
     logSeverityLevel: 3,
     ...(options.profilePrefix ? { enableProfiling: true, profileFilePrefix: options.profilePrefix } : {}),
+    ...(options.optimizedPath ? { optimizedModelFilePath: options.optimizedPath } : {}),
     ...(options.config ? { extra: { session: unprefixed(options.config) } } : {}),
     ...(options.externalData ? { externalData: options.externalData } : {}),
   };

@@ -142,6 +142,8 @@ function checkNode(candidate: Candidate): NodePlan | string {
       return `input "${node.inputs[floatInput]?.name}" is float; quantizing only this node would cost more than it saves`;
     if (op.role === "move" && dynamic.length !== activations.length) return "moves a constant together with activations";
   }
+  const results = node.outputs.filter((output) => output.uses.size > 0 || output.isGraphOutput);
+  if (results.length > 1) return `it has ${results.length} results, and quantize nodes are placed after the first only`;
   const weight = planWeight(candidate);
   if (typeof weight === "string") return weight;
   return { node, def, op, activations, weight, ...quantizePoint(node, op, candidate.opsets) };
