@@ -100,6 +100,8 @@ function mseRange(statistics: ActivationStatistics, levels: number, symmetric: b
 
 /** Groups of bins that stand for the integers while the entropy is computed; 128 as usual for 8 bits. */
 const entropyLevels = 128;
+/** Probability that stands for zero where the divergence would be infinite. */
+const smoothed = 1e-4;
 
 /**
  * The range whose quantized histogram has the least Kullback-Leibler divergence from the clipped one (Migacz, "8-bit Inference with
@@ -134,8 +136,7 @@ function klOf(bins: Float64Array, low: number, high: number): number {
     else if (i >= high) clipped[width - 1] = (clipped[width - 1] as number) + inside;
   }
   const levels = Math.min(entropyLevels, width);
-  let divergence = 0;
-  let kept = 0;
+  let [divergence, kept, explained] = [0, 0, 0];
   for (let level = 0; level < levels; level++) {
     const from = Math.floor((level * width) / levels);
     const to = Math.floor(((level + 1) * width) / levels);
@@ -151,9 +152,15 @@ function klOf(bins: Float64Array, low: number, high: number): number {
     if (sum === 0) continue;
     for (let i = from; i < to; i++) {
       const p = (clipped[i] as number) / total;
-      if (p > 0 && (bins[low + i] as number) > 0) divergence += p * Math.log(p / (sum / filled));
+      if ((bins[low + i] as number) === 0) continue;
+      divergence += p * Math.log(p / (sum / filled));
+      explained += p;
     }
   }
+  if (kept === 0) return Number.POSITIVE_INFINITY;
+  // outliers in a border bin that has nothing of its own
+  const rest = Math.max(0, 1 - explained);
+  if (rest > 1e-12) divergence += rest * Math.log(rest / smoothed);
   // q was left unnormalised above: Σ p·log(p/(q/kept)) = Σ p·log(p/q) + log(kept)·Σp
-  return kept === 0 ? Number.POSITIVE_INFINITY : divergence + Math.log(kept);
+  return divergence + Math.log(kept) * explained;
 }
