@@ -2,7 +2,7 @@ import { toFloat32, type Value } from "../../ir/index.ts";
 import { bestWeightScales, powerOfTwoAbove, weightScales } from "./parameters.ts";
 import type { NodePlan, QuantizationPlan } from "./plan.ts";
 import { chooseRange, type Range, type RangeMethod } from "./ranges.ts";
-import { integerBounds, type QuantizationRow } from "./row.ts";
+import { integerBounds, middleOf, type QuantizationRow } from "./row.ts";
 import { fixedRangeOf } from "./scales.ts";
 import type { ActivationStatistics } from "./statistics.ts";
 import type { WeightChoice } from "./weights.ts";
@@ -68,7 +68,7 @@ export function rangeCandidates(statistics: readonly ActivationStatistics[], row
 
 function powerOfTwoCandidates(full: Range, { activation: { dtype, symmetric } }: QuantizationRow): readonly RangeCandidate[] {
   const [low, high] = integerBounds(dtype, { narrow: symmetric });
-  const steps = symmetric ? (high - low) / 2 : high - low;
+  const steps = symmetric ? high - middleOf(dtype) : high - low;
   const extent = symmetric ? Math.max(-full.min, full.max) : full.max - full.min;
   if (extent === 0) return [{ method: "minmax", range: full }];
   const widest = powerOfTwoAbove(extent / steps);
