@@ -10,7 +10,7 @@ import { quantizeStatic } from "../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { Step } from "./manifest.ts";
-import type { Recipe } from "./ptq/search.ts";
+import type { Recipe } from "./ptq/recipe.ts";
 
 /** How to make one variant from the simplified model. */
 export interface CandidatePlan {

@@ -58,7 +58,7 @@ export type Sensitivity = z.infer<typeof sensitivitySchema>;
 /** How the integer candidates were found: every way of quantizing that took part, compared on calibration inputs. */
 export const quantizationSchema = z.object({
   recipe: z.string(),
-  /** What divergences are: "KL (nats)" or "relative squared error". */
+  /** What divergences are: "KL (nats)" or "relative error". */
   measure: z.string(),
   divergence: z.number(),
   trials: z.array(

@@ -7,9 +7,9 @@ import type { Baseline } from "./measure-candidate.ts";
 import { mixedCandidates } from "./mixed.ts";
 import type { OptimizeRun } from "./optimize-run.ts";
 import { contextOf, type PtqContext } from "./ptq/context.ts";
-import { type Recipe, type SearchResult, searchQuantization } from "./ptq/search.ts";
+import type { Recipe } from "./ptq/recipe.ts";
+import { type SearchResult, searchQuantization } from "./ptq/search.ts";
 import { safeRecipe } from "./safe-recipe.ts";
-import { measureSensitivity } from "./sensitivity.ts";
 
 interface Start {
   readonly simplified: Model;
@@ -22,7 +22,8 @@ const mostFeeds = 160;
 /** Milliseconds for the search where there is no time budget, and its share of one. */
 const usualSearchMs = 120_000;
 const searchShare = 0.4;
-const sensitivityMs = 60_000;
+/** What the search left in float may not be worth its time: both are measured. */
+const allInteger: FloatNodes = { exclude: [], name: "int8-full", title: "INT8 static" };
 
 /**
  * Static INT8 at its best on the target: searched on calibration inputs, made safe for machines without VNNI where the target has such,
@@ -39,6 +40,9 @@ export async function quantizeBest(run: OptimizeRun, start: Start): Promise<void
   run.manifest.quantization = summary(found, context, saturating);
   await run.save();
   const candidate = await run.tryCandidate(recipeCandidate(context, recipe), simplified, baseline);
+  if (found.full) await run.tryCandidate(recipeCandidate(context, found.full, allInteger), simplified, baseline);
+  run.manifest.sensitivity = [...found.sensitivity];
+  await run.save();
   if (!candidate || candidate.outcome === "failed") return;
   await refine(run, start, { recipe, context, candidate });
 }
@@ -62,7 +66,7 @@ function summary(found: SearchResult, context: PtqContext, saturating: Quantizat
   }
   return {
     recipe: found.best.name,
-    measure: context.classScores ? "KL (nats)" : "relative squared error",
+    measure: context.classScores ? "KL (nats)" : "relative error",
     divergence: found.divergence,
     trials: [...found.trials],
     estimators,
@@ -87,12 +91,6 @@ async function refine(
   const first = firstNodes(simplified, source.row);
   if (first) await run.tryCandidate(make(first), simplified, baseline);
   if (run.outOfTime) return;
-  manifest.sensitivity = await measureSensitivity(
-    recipe,
-    { ...context, options: run.step("sensitivity") },
-    { timeMs: Math.min(sensitivityMs, run.millisecondsLeft) },
-  );
-  await run.save();
   const keeps = (one: Candidate): boolean => violations(one, { ...budget, maxLatencyMs: null, maxSizeBytes: null }).length === 0;
   for (const plan of mixedCandidates(make, manifest.sensitivity, keeps(candidate))) {
     const tried = await run.tryCandidate(plan, simplified, baseline);

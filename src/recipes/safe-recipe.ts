@@ -2,7 +2,7 @@ import { weightsWithoutSaturation } from "../passes/quantize/saturation/safe-sca
 import type { QuantizationSearch } from "./manifest.ts";
 import type { PtqContext } from "./ptq/context.ts";
 import { quantized } from "./ptq/quantized.ts";
-import type { Recipe } from "./ptq/search.ts";
+import type { Recipe } from "./ptq/recipe.ts";
 import { saturatingNodes } from "./saturation.ts";
 
 /** Inputs on which saturation is looked for: a dozen tell. */

@@ -10,7 +10,10 @@ import type { Sensitivity } from "./manifest.ts";
 import type { PtqContext } from "./ptq/context.ts";
 import { divergences, mean, outputsOf } from "./ptq/divergence.ts";
 import { quantized } from "./ptq/quantized.ts";
-import type { Recipe } from "./ptq/search.ts";
+import type { Recipe } from "./ptq/recipe.ts";
+
+/** Inputs that a layer is judged on. */
+const looked = 64;
 
 export interface SensitivityOptions {
   /** Milliseconds after which the rest is left unmeasured. */
@@ -28,7 +31,7 @@ export async function measureSensitivity(
   context: PtqContext,
   { timeMs, split = 8 }: SensitivityOptions,
 ): Promise<Sensitivity[]> {
-  const feeds = context.feeds.slice(0, 64);
+  const feeds = context.feeds.slice(0, looked);
   const model = recipe.model.clone();
   inferShapes(model);
   const excluded = new Set(recipe.options.exclude);

@@ -29,6 +29,7 @@ import {
 import { optimizerSchema } from "../../train/optimizers.ts";
 import { pieceOf } from "../../train/program.ts";
 import { runTraining, type TrainerBatch } from "../../train/trainer.ts";
+import { EdgewrightError } from "../../util/errors.ts";
 import { seededRandom, shuffled } from "../../util/random.ts";
 import { type Imitation, imitate } from "../imitation.ts";
 import type { PtqContext } from "./context.ts";
@@ -116,7 +117,7 @@ async function tuneBlock(subject: Subject, block: Block, present: QuantizationCh
   const part = cutImitation(imitation, block);
   const data = await collect(subject, block, part, present);
   const before = await errorOf(subject, block, present, data);
-  const trained = await train(subject, block, { part, imitation, data, present, settled });
+  const trained = await trainWhole(subject, block, { part, imitation, data, present, settled });
   const after = trained ? await errorOf(subject, block, trained, data) : Number.POSITIVE_INFINITY;
   const better = trained && after < before;
   for (const name of groupNames(imitation, part)) settled.add(name);
@@ -281,6 +282,20 @@ function roundedWeights(
   });
 }
 
+/** In batches where the block takes them; sample by sample where its shapes are those of one; not at all where it has no gradient. */
+async function trainWhole(subject: Subject, block: Block, job: Job): Promise<QuantizationChoices | undefined> {
+  const { options } = subject;
+  for (const batch of new Set([options.batch, 1])) {
+    try {
+      return await train({ ...subject, options: { ...options, batch } }, block, job);
+    } catch (error) {
+      subject.context.options.signal?.throwIfAborted();
+      if (!(error instanceof EdgewrightError)) throw error;
+    }
+  }
+  return undefined;
+}
+
 /** Trains and gives the new choices; undefined where the block holds nothing that training can change. */
 async function train(subject: Subject, block: Block, job: Job): Promise<QuantizationChoices | undefined> {
   const { context, options } = subject;
@@ -305,6 +320,7 @@ async function train(subject: Subject, block: Block, job: Job): Promise<Quantiza
       const parts = targets.flatMap(({ name, target }, k) => {
         const output = graph.graph.outputs[k] as Value;
         if (b.dtype(output) !== "float32") return [];
+        checkBatch(b.shape(output), data.targets[0]?.[target] as Tensor, batch);
         const wanted = graph.dataInput(`target:${target}`, "float32", b.shape(output));
         const width = b.shape(output)[1] ?? 1;
         const error = b.reduceMean(b.square(b.sub(output, wanted)), undefined, false);
@@ -333,6 +349,16 @@ async function train(subject: Subject, block: Block, job: Job): Promise<Quantiza
   } finally {
     await runtime.close();
   }
+}
+
+/** A block that writes the batch of one into its shapes cannot be trained in larger ones. */
+function checkBatch(shape: readonly number[], target: Tensor, batch: number): void {
+  const [first = 1, ...others] = target.shape;
+  if (shape[0] === batch * first && others.every((dim, i) => dim === shape[i + 1])) return;
+  throw new EdgewrightError(
+    "RECONSTRUCT_BATCH",
+    `The block gives [${shape}] for a batch of ${batch}, not ${batch} times [${target.shape}].`,
+  );
 }
 
 /** Elements of activations that a step may hold: large feature maps tell as much with few samples as small ones with many. */

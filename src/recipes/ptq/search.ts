@@ -1,31 +1,21 @@
-import type { Model, Outputs } from "../../ir/index.ts";
+import type { Model, Node, Outputs, Value } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
-import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
 import type { EqualizeOptions } from "../../passes/quantize/equalize.ts";
-import { nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
+import { nodeKey, planQuantization, type QuantizationPlan } from "../../passes/quantize/plan.ts";
 import type { RangeMethod } from "../../passes/quantize/ranges.ts";
 import { valuesToObserve } from "../../passes/quantize/static.ts";
-import type { ActivationStatistics } from "../../passes/quantize/statistics.ts";
+import type { Sensitivity } from "../manifest.ts";
 import { observe } from "../observe.ts";
+import { measureSensitivity } from "../sensitivity.ts";
 import { correctBiases } from "./bias.ts";
 import type { PtqContext } from "./context.ts";
 import { outputsOf } from "./divergence.ts";
 import { equalizedModel } from "./equalized.ts";
 import { type QuantizeOptions, quantized } from "./quantized.ts";
 import { race } from "./race.ts";
-import { type BitsOf, type MeasuredChoice, searchRanges, uniformRanges } from "./ranges.ts";
+import { type BitsOf, searchRanges, uniformRanges } from "./ranges.ts";
+import type { Recipe } from "./recipe.ts";
 import { type BlockReport, type ReconstructOptions, reconstruct } from "./reconstruct.ts";
-
-/** One way to quantize a model, complete: the static pass on `model` with these gives the integer model. */
-export interface Recipe {
-  readonly name: string;
-  /** The simplified model, or a copy with equalized channels. */
-  readonly model: Model;
-  readonly statistics: ReadonlyMap<string, ActivationStatistics>;
-  readonly choices: QuantizationChoices;
-  readonly options: QuantizeOptions;
-  readonly measured: readonly MeasuredChoice[];
-}
 
 /** What was tried, in order. */
 export interface Trial {
@@ -42,6 +32,10 @@ export interface SearchResult {
   readonly divergence: number;
   readonly trials: readonly Trial[];
   readonly blocks: readonly BlockReport[];
+  /** The same with nothing left in float, where the best leaves something. */
+  readonly full: Recipe | undefined;
+  /** What each layer costs by itself; empty where there was no time. */
+  readonly sensitivity: readonly Sensitivity[];
 }
 
 export interface SearchOptions extends QuantizeOptions {
@@ -78,6 +72,7 @@ export async function searchQuantization(
   const search = new Search(simplified, context, options);
   await search.ranges();
   await search.culprits();
+  await search.sensitiveLayers();
   await search.biases();
   await search.reconstruction();
   return search.result();
@@ -86,8 +81,48 @@ export async function searchQuantization(
 /** What float ops must bring the divergence down to: they cost time. */
 const muchBetter = 0.5;
 
+/** Milliseconds for the ranking of layers, and its share of what is left. */
+const sensitivityMs = 60_000;
+const sensitivityShare = 0.3;
+/** A layer that costs this many times its even share stands out. */
+const outlier = 3;
+/** Share of the layers that may go back to float. */
+const mostFloat = 0.15;
+
 /** Fewer inputs than this teach nothing that holds for others. */
 const fewest = 8;
+
+/**
+ * Groups of nodes beside the linear ones that may go back to float together: by kind, all of them, and those behind the last layers
+ * (where a detection head joins boxes and scores, say).
+ */
+function suspects(plan: QuantizationPlan): Map<string, string[]> {
+  const kinds = new Map<string, string[]>();
+  const add = (kind: string, node: Node): void => void kinds.set(kind, [...(kinds.get(kind) ?? []), nodeKey(node)]);
+  const others = [...plan.nodes.values()].filter(({ op }) => op.role !== "anchor");
+  for (const { node, op } of others) if (op.role === "follow" || op.sameScale) add(node.opType, node);
+  const tail = others.filter(({ point }) => !reachesLayer(point, plan));
+  if (kinds.size > 1)
+    kinds.set(
+      "all but linear ops",
+      others.map(({ node }) => nodeKey(node)),
+    );
+  if (tail.length > 0 && tail.length < others.length)
+    kinds.set(
+      "everything behind the last layers",
+      tail.map(({ node }) => nodeKey(node)),
+    );
+  return kinds;
+}
+
+/** Whether a layer with weights reads the value, directly or through other ops. */
+function reachesLayer(value: Value, plan: QuantizationPlan, seen = new Set<Value>()): boolean {
+  if (seen.has(value)) return false;
+  seen.add(value);
+  return [...value.uses].some(
+    ({ node }) => plan.nodes.get(node)?.op.role === "anchor" || node.outputs.some((output) => reachesLayer(output, plan, seen)),
+  );
+}
 
 class Search {
   readonly #simplified: Model;
@@ -95,6 +130,7 @@ class Search {
   readonly #options: SearchOptions;
   readonly #trials: Trial[] = [];
   #blocks: readonly BlockReport[] = [];
+  #sensitivity: readonly Sensitivity[] = [];
   #reference: readonly Outputs[] = [];
   #best: Recipe | undefined;
   #divergence = Number.POSITIVE_INFINITY;
@@ -125,18 +161,15 @@ class Search {
   }
 
   /**
-   * Ops beside the linear ones whose quantization costs more than everything else (masks before a softmax, sums of very different
-   * ranges): kinds of ops go back to float, one kind after the other, as long as that brings the outputs much closer.
+   * Ops beside the linear ones whose quantization costs more than everything else (masks before a softmax, boxes joined with scores): they
+   * go back to float, one group after the other, as long as that brings the outputs much closer.
    */
   async culprits(): Promise<void> {
     const started = performance.now();
     const model = (this.#best as Recipe).model.clone();
     inferShapes(model);
     const plan = planQuantization(model, this.#context.row, new Set(this.#options.exclude));
-    const kinds = new Map<string, string[]>();
-    for (const { node, op } of plan.nodes.values())
-      if (op.role === "follow") kinds.set(node.opType, [...(kinds.get(node.opType) ?? []), nodeKey(node)]);
-    if (kinds.size > 1) kinds.set("all but linear ops", [...kinds.values()].flat());
+    const kinds = suspects(plan);
     const left = new Map(kinds);
     while (left.size > 0 && !this.#late) {
       const best = this.#best as Recipe;
@@ -153,6 +186,25 @@ class Search {
       const taken = tries.find(({ recipe }) => recipe === this.#best);
       if (!taken || this.#divergence > before) break;
       left.delete(taken.kind);
+    }
+  }
+
+  /** Layers that cost far more than the others go back to float: one, two, four, … of the worst, each doubling must pay. */
+  async sensitiveLayers(): Promise<void> {
+    const left = (this.#options.deadline ?? Number.POSITIVE_INFINITY) - performance.now();
+    if (left <= 0) return;
+    const started = performance.now();
+    const best = this.#best as Recipe;
+    const context = { ...this.#context, statistics: best.statistics };
+    this.#sensitivity = await measureSensitivity(best, context, { timeMs: Math.min(sensitivityMs, sensitivityShare * left) });
+    const worst = this.#sensitivity.map(({ node }) => node);
+    const most = Math.max(2, Math.floor(mostFloat * worst.length));
+    for (let count = 1; count <= most && !this.#late; count *= 2) {
+      if ((this.#sensitivity[count - 1]?.share ?? 0) * worst.length < outlier) break;
+      const present = this.#best as Recipe;
+      const exclude = [...(best.options.exclude ?? []), ...worst.slice(0, count)];
+      const name = `${best.name}, ${count} layer${count > 1 ? "s" : ""} in float`;
+      await this.#compete([present, { ...best, name, options: { ...best.options, exclude } }], started, muchBetter);
     }
   }
 
@@ -190,7 +242,18 @@ class Search {
   }
 
   result(): SearchResult {
-    return { best: this.#best as Recipe, divergence: this.#divergence, trials: this.#trials, blocks: this.#blocks };
+    const best = this.#best as Recipe;
+    const exclude = this.#options.exclude ?? [];
+    const full =
+      (best.options.exclude?.length ?? 0) > exclude.length ? { ...best, options: { ...best.options, exclude } } : undefined;
+    return {
+      best,
+      divergence: this.#divergence,
+      trials: this.#trials,
+      blocks: this.#blocks,
+      full: full && { ...full, name: `${best.name.split(", ")[0]}, nothing in float` },
+      sensitivity: this.#sensitivity,
+    };
   }
 
   async #searched(name: string, model: Model, statistics: Recipe["statistics"]): Promise<Recipe> {
