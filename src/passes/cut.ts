@@ -26,7 +26,7 @@ export function cutModel(model: Model, { inputs, outputs }: Cut): Model {
     if (value) return value;
     throw new EdgewrightError("CUT_UNKNOWN", `The model has no value "${name}" to cut at.`, { subject: name });
   };
-  const results = outputs.map(named);
+  outputs.forEach(named);
   graph.outputs.length = 0;
   for (const { name, type } of inputs ?? []) {
     const value = named(name);
@@ -37,8 +37,9 @@ export function cutModel(model: Model, { inputs, outputs }: Cut): Model {
     graph.rename(value, graph.freshName(`${name}_before_cut`));
     const input = graph.addInput(name, type ?? value.type);
     graph.replaceAllUses(value, input);
+    values.set(name, input);
   }
-  for (const result of results) graph.addOutput(result);
+  for (const name of outputs) graph.addOutput(named(name));
   removeDead(part);
   return part;
 }
