@@ -88,13 +88,16 @@ describe("weights given to the static pass", () => {
     ...more,
   });
 
-  test("integers stand only for their own scales: where a bias or a grid needs others, weights are rounded anew", () => {
+  test("integers stand only for their own scales: a channel whose bias or grid needs another is rounded anew", () => {
     const kept = chosenWeight(value, 0, grid({ scales, integers }));
     expect(toNumbers(kept.tensor)).toEqual([...integers]);
     const huge = { bias: tensorOf("float32", [4], [1e6, 0, 0, 0]), inputScale: 1e-4 };
     const fitted = chosenWeight(value, 0, grid({ scales, integers }), huge);
     expect(fitted.scales[0]).toBeGreaterThan(scales[0] as number);
-    expect(toNumbers(fitted.tensor)).not.toEqual([...integers]);
+    expect([...fitted.scales.slice(1)]).toEqual([...scales.slice(1)]);
+    const [w] = toFloat32(constantOf(withoutBias, "w"));
+    expect(toNumbers(fitted.tensor)[0]).toBe(Math.round((w as number) / (fitted.scales[0] as number)) + 0);
+    expect(toNumbers(fitted.tensor).slice(3)).toEqual([...integers.slice(3)]);
     const powers = chosenWeight(value, 0, grid({ scales, integers }, { powerOfTwo: true }));
     expect([...powers.scales]).toEqual([0.5, 0.25, 0.125, 0.25]);
     expect(toNumbers(powers.tensor)).not.toEqual([...integers]);

@@ -1,6 +1,14 @@
 import { fromTypedArray, type Graph, type Node, type Tensor, type Value } from "../../ir/index.ts";
 import { addDequantizedConstant } from "./emit.ts";
-import { fitScalesToBias, powerOfTwoAbove, type QuantizedWeight, quantizeBias, quantizeWeight, weightScales } from "./parameters.ts";
+import {
+  channelLayout,
+  fitScalesToBias,
+  powerOfTwoAbove,
+  type QuantizedWeight,
+  quantizeBias,
+  quantizeWeight,
+  weightScales,
+} from "./parameters.ts";
 import type { NodePlan } from "./plan.ts";
 
 /** What was found for one weight by measuring or learning; what is absent follows from the row. */
@@ -49,9 +57,16 @@ export function chosenWeight(
   const wanted = powerOfTwo ? own.map(powerOfTwoAbove) : own;
   const fitted = fit && axis !== undefined ? fitScalesToBias(wanted, fit.bias, fit.inputScale) : wanted;
   const scales = powerOfTwo ? fitted.map(powerOfTwoAbove) : fitted;
-  if (choice.integers && scales.every((scale, c) => scale === own[c]))
-    return { tensor: fromTypedArray("int8", tensor.shape, choice.integers), scales, axis };
-  return quantizeWeight(tensor, scales, axis, reduced, bits);
+  const nearest = quantizeWeight(tensor, scales, axis, reduced, bits);
+  if (!choice.integers) return nearest;
+  const { channels, inner } = channelLayout(tensor.shape, axis);
+  const given = choice.integers;
+  // a channel whose scale had to change (its weights are all but zero, its bias is not) is rounded anew
+  const integers = Int8Array.from(nearest.tensor.bytes(), (q, i) => {
+    const c = Math.floor(i / inner) % channels;
+    return scales[c] === own[c] ? (given[i] as number) : q;
+  });
+  return { tensor: fromTypedArray("int8", tensor.shape, integers), scales, axis };
 }
 
 function setBias(
