@@ -29,3 +29,11 @@ export function numberToFloat16(value: number): number {
   const rounded = kept + (rest > half || (rest === half && kept & 1) ? 1 : 0);
   return sign | (exponent < 113 ? rounded : rounded + ((exponent - 113) << 10));
 }
+
+/** A number to bfloat16 bits (the upper half of a float32), rounding to nearest even; overflow becomes infinity. */
+export function numberToBfloat16(value: number): number {
+  float[0] = value;
+  const x = bits[0] as number;
+  if ((x & 0x7fffffff) > 0x7f800000) return (x >>> 16) | 0x40; // NaN stays NaN whatever bits are cut
+  return ((x + 0x7fff + ((x >>> 16) & 1)) >>> 16) & 0xffff;
+}

@@ -1,6 +1,6 @@
 import { EdgewrightError } from "../util/errors.ts";
 import { bitsOf, byteLength, type DataType } from "./dtype.ts";
-import { float16ToNumber, numberToFloat16 } from "./float16.ts";
+import { float16ToNumber, numberToBfloat16, numberToFloat16 } from "./float16.ts";
 import { numel } from "./shape.ts";
 
 /** Where an external tensor's bytes live; kept so that writing can put them back. */
@@ -151,6 +151,7 @@ const isNumberArray = (values: ArrayLike<number | bigint>): values is Float32Arr
 /** Builds a tensor from numbers, converting to `dtype`; 64-bit integers saturate. */
 export function tensorOf(dtype: DataType, shape: readonly number[], values: ArrayLike<number | bigint>): Tensor {
   if (dtype === "float16") return fromTypedArray(dtype, shape, Uint16Array.from(values as ArrayLike<number>, numberToFloat16));
+  if (dtype === "bfloat16") return fromTypedArray(dtype, shape, Uint16Array.from(values as ArrayLike<number>, numberToBfloat16));
   const ArrayType = arrayConstructor(dtype);
   const data =
     ArrayType === BigInt64Array || ArrayType === BigUint64Array

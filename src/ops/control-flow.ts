@@ -38,6 +38,7 @@ export const ifOp = defineOp({
     if (taken !== undefined) return { outputs: branches[taken !== 0 ? 0 : 1] };
     return { outputs: branches[0].map((info, i) => cover(info, branches[1][i])) };
   },
+  bodyTies: ({ outputs }) => Array.from({ length: outputs }, (_, i) => ({ bodyOutput: i, output: i })),
   cost: views,
   channels: "barrier",
 });
@@ -92,6 +93,13 @@ export const loop = defineOp({
     const stacked = outputs.slice(initial.length).map((info) => withAxis(info, 0, trips));
     return { v_final_and_scan_outputs: [...carried, ...stacked] };
   },
+  // inputs: count, condition, carried; body: iteration, condition, carried → condition, carried, scan outputs
+  bodyTies: ({ inputs, outputs }) =>
+    Array.from({ length: outputs }, (_, i) => ({
+      ...(i < inputs - 2 ? { input: i + 2, bodyInput: i + 2 } : {}),
+      bodyOutput: i + 1,
+      output: i,
+    })),
   cost: views,
   iterations: ({ M }) => integersOf(M)?.[0],
   channels: "barrier",
@@ -129,6 +137,17 @@ export const scan = defineOp({
       return withAxis(info, axis < 0 ? axis + (info?.shape?.length ?? 0) + 1 : axis, length);
     });
     return { final_state_and_scan_outputs: [...carried, ...stacked] };
+  },
+  bodyTies: ({ inputs, outputs, attributes }) => {
+    const states = inputs - Number(attributes.num_scan_inputs);
+    return [
+      ...Array.from({ length: inputs }, (_, i) => ({
+        input: i,
+        bodyInput: i,
+        ...(i < states ? { bodyOutput: i, output: i } : {}),
+      })),
+      ...Array.from({ length: outputs - states }, (_, i) => ({ bodyOutput: states + i, output: states + i })),
+    ];
   },
   cost: views,
   iterations({ initial_state_and_scan_inputs: inputs }, { num_scan_inputs: scanned, scan_input_axes: axes }) {

@@ -6,6 +6,7 @@ import { type ChannelCall, type ChannelLink, type Cost, defineOp, type StaticInf
 import { convForward, convGeometry, transposedGeometry } from "./gradients/conv.ts";
 import { convInputGradient } from "./gradients/conv-input.ts";
 import { convWeightGradient } from "./gradients/conv-weight.ts";
+import { sumOfMagnitudes } from "./partial-sums.ts";
 import { anyOfRank, like, type Reject } from "./type-rules.ts";
 import { transposedOutput, windowAttributes, windowOutput } from "./window.ts";
 
@@ -89,6 +90,7 @@ export const conv = defineOp({
   cost: ({ W, B }, { Y }) => convCost(W, Y, B),
   channels: (call) => convLinks(call, { x: 0, weight: 1, perOutputChannel: [2] }),
   quantization: { activations: ["X"], weight: { input: "W", channelAxis: () => 0, bias: "B" }, output: "calibrated" },
+  partialSums: sumOfMagnitudes,
   learned: ["W", "B"],
   gradient: ({ b, inputs: { X, W, B }, outputs: { Y }, grads: { Y: dy }, attributes, wants }) => {
     if (!dy) return {};
@@ -129,6 +131,7 @@ export const convTranspose = defineOp({
     return depthwise ? [batch, link(input(0, 1), input(1, 0)), link(input(1, 0), output(0, 1)), ...bias] : [batch];
   },
   quantization: { activations: ["X"], weight: { input: "W", channelAxis: () => 1, bias: "B" }, output: "calibrated" },
+  partialSums: sumOfMagnitudes,
   learned: ["W", "B"],
   gradient: ({ b, inputs: { X, W, B }, outputs: { Y }, grads: { Y: dy }, attributes, wants }) => {
     if (!dy) return {};

@@ -1,4 +1,4 @@
-import type { Attribute, DataType, Dim, Graph, Tensor, TensorType, Value } from "../ir/index.ts";
+import type { Attribute, AttributeInput, DataType, Dim, Graph, Tensor, TensorType, Value } from "../ir/index.ts";
 import type { AttributeSpecs, AttributeValues } from "./attributes.ts";
 import type { GraphBuilder } from "./builder.ts";
 
@@ -156,6 +156,33 @@ export type GradientFacet<
   A extends AttributeSpecs = AttributeSpecs,
 > = "none" | GradientRule<I, O, A> | { readonly expand: Expansion<I, O, A>; readonly rule?: GradientRule<I, O, A> };
 
+/** What a rule about partial sums may use: it appends nodes that compute them from a call's inputs. */
+export interface PartialSumCall {
+  readonly inputs: readonly (Value | undefined)[];
+  readonly attributes: Readonly<Record<string, unknown>>;
+  /** Of the first input. */
+  readonly rank: number | undefined;
+  /** The op itself on other inputs. */
+  readonly copy: (inputs: readonly (Value | undefined)[]) => Value;
+  readonly op: (type: string, inputs: readonly Value[], attributes?: Readonly<Record<string, AttributeInput>>) => Value;
+  readonly ints: (values: readonly number[]) => Value;
+}
+/** Gives a tensor no entry of which is smaller than a partial sum, in whatever order terms are added; undefined where it cannot. */
+export type PartialSums = (call: PartialSumCall) => Value | undefined;
+
+export interface BodyCall {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+/** Positions of ports that carry one tensor; body ports are those of every body that the node holds. */
+export interface BodyTie {
+  readonly input?: number;
+  readonly bodyInput?: number;
+  readonly bodyOutput?: number;
+  readonly output?: number;
+}
+
 export interface OpSpec<I extends readonly string[], O extends readonly string[], A extends AttributeSpecs> {
   readonly type: string;
   readonly domain?: string;
@@ -166,8 +193,12 @@ export interface OpSpec<I extends readonly string[], O extends readonly string[]
   readonly attributes?: A;
   /** False when two equal calls may differ (Random*); such nodes are never folded or merged. */
   readonly deterministic?: boolean;
-  /** True when ONNX fixes float ports to float32 whatever the data type is (Resize's scales); such nodes stay out of float16. */
-  readonly fixedFloat32?: boolean;
+  /** What ONNX fixes to float32 whatever the data type is: these ports (Resize's scales), or true: the whole op. */
+  readonly fixedFloat32?: boolean | readonly (PortName<I> | PortName<O>)[];
+  /** Sums that the op forms inside and never shows: what a 16-bit float may not be able to hold. */
+  readonly partialSums?: PartialSums;
+  /** Ops with bodies: which ports of the node and of its bodies carry the same tensor, so that they have one type. */
+  readonly bodyTies?: (call: BodyCall) => readonly BodyTie[];
   readonly infer: Infer<I, O, A>;
   /** Default: no MACs, one FLOP per output element. */
   readonly cost?: (inputs: Named<I, StaticInfo>, outputs: Named<O, StaticInfo>, attributes: AttributeValues<A>) => Cost;
@@ -191,7 +222,9 @@ export interface OpDef {
   readonly outputs: readonly string[];
   readonly attributes: AttributeSpecs;
   readonly deterministic: boolean;
-  readonly fixedFloat32: boolean;
+  readonly fixedFloat32: boolean | readonly string[];
+  readonly partialSums: PartialSums | undefined;
+  readonly bodyTies: ((call: BodyCall) => readonly BodyTie[]) | undefined;
   readonly infer: (inputs: Readonly<Record<string, unknown>>, call: Call) => Readonly<Record<string, unknown>>;
   readonly cost:
     | ((
@@ -222,6 +255,8 @@ export function defineOp<
     attributes: {},
     cost: undefined,
     iterations: undefined,
+    partialSums: undefined,
+    bodyTies: undefined,
     quantization: undefined,
     gradient: undefined,
     learned: [],

@@ -3,6 +3,7 @@ import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelLink, defineOp, type PortAxis } from "./define.ts";
 import { einsumGradient } from "./gradients/einsum.ts";
+import { sumOfMagnitudes } from "./partial-sums.ts";
 import type { Reject } from "./type-rules.ts";
 
 interface Equation {
@@ -87,6 +88,7 @@ export const einsum = defineOp({
     const known = equation && extents(equation, shapes, reject);
     return { Output: { dtype, shape: known && equation.result.map((label) => known.get(label) ?? 1) } };
   },
+  partialSums: sumOfMagnitudes,
   // As one nest of loops over all labels; a runtime that contracts pair by pair does less.
   cost: ({ Inputs }, _, { equation }) => {
     const shapes = Inputs.map((info) => info?.shape);

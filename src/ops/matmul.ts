@@ -4,6 +4,7 @@ import { attr } from "./attributes.ts";
 import { input, link, output } from "./channel-links.ts";
 import { type ChannelCall, type ChannelLink, type Cost, defineOp, type StaticInfo, type TensorInfo } from "./define.ts";
 import { gemmGradient, matMulGradient } from "./gradients/matmul.ts";
+import { sumOfMagnitudes } from "./partial-sums.ts";
 import { like, type Reject } from "./type-rules.ts";
 
 const differ = (a: Dim | undefined, b: Dim | undefined): boolean =>
@@ -58,6 +59,7 @@ export const matMul = defineOp({
     weight: { input: "B", channelAxis: (_, rank) => rank - 1 },
     output: "calibrated",
   },
+  partialSums: sumOfMagnitudes,
   learned: ["B"],
   gradient: ({ b, inputs: { A, B }, grads: { Y: dy }, wants }) => {
     if (!dy) return {};
@@ -106,6 +108,7 @@ export const gemm = defineOp({
     weight: { input: "B", channelAxis: ({ transB }) => (transB ? 0 : 1), bias: "C" },
     output: "calibrated",
   },
+  partialSums: sumOfMagnitudes,
   learned: ["B", "C"],
   gradient: ({ b, inputs: { A, B, C }, grads: { Y: dy }, attributes: { alpha, beta, transA, transB }, wants }) => {
     if (!dy) return {};

@@ -16,6 +16,7 @@ import {
   normalizedByBatch,
   storedNormalizationGradient,
 } from "./gradients/normalization.ts";
+import { onlyAxis, spatialAxes, sumOfSquares, trailingAxes } from "./partial-sums.ts";
 import { axisIndex, like } from "./type-rules.ts";
 
 /** Parameters of one entry per channel (axis 1 of input 0 and output 0), by input position. */
@@ -57,6 +58,7 @@ export const instanceNormalization = defineOp({
   infer: ({ input }) => ({ output: like(input) }),
   cost: (_, { output }) => ({ macs: 0, flops: 7 * numel(output.shape) }), // mean, variance, then scale and shift
   channels: ({ inputShapes }) => [...sameAxes(inputShapes[0]?.length, (axis) => axis > 1), ...perChannel(1, 2)],
+  partialSums: sumOfSquares(spatialAxes),
   quantization: { activations: ["input"], output: "calibrated" },
   learned: ["scale", "B"],
   outputScales: ["scale", "B"],
@@ -75,6 +77,7 @@ export const groupNormalization = defineOp({
   attributes: { num_groups: attr.required.int(), epsilon: attr.float(1e-5), stash_type: attr.int(1) },
   infer: ({ X }) => ({ Y: like(X) }),
   cost: (_, { Y }) => ({ macs: 0, flops: 7 * numel(Y.shape) }),
+  partialSums: sumOfSquares(spatialAxes),
   channels: () => [link(input(0, 0), output(0, 0))], // the channels of a group share their statistics
   learned: ["scale", "bias"],
   gradient: {
@@ -101,6 +104,8 @@ export const layerNormalization = defineOp({
     const axis = fromEnd(Number(attributes.axis ?? -1), rank);
     return outputShapes.flatMap((shape, index) => (shape ? sameAxes(rank, (i) => i >= axis, 0, index) : []));
   },
+  fixedFloat32: ["Mean", "InvStdDev"],
+  partialSums: sumOfSquares(trailingAxes),
   quantization: calibrated("X"),
   learned: ["Scale", "B"],
   outputScales: ["Scale", "B"],
@@ -136,6 +141,7 @@ export const rmsNormalization = defineOp({
   },
   cost: (_, { Y }) => ({ macs: 0, flops: 4 * numel(Y.shape) }),
   channels: layerNormalization.channels,
+  partialSums: sumOfSquares(trailingAxes),
   quantization: calibrated("X"),
   learned: ["scale"],
   outputScales: ["scale"],
@@ -171,6 +177,7 @@ export const lpNormalization = defineOp({
     const axis = fromEnd(Number(attributes.axis ?? -1), rank);
     return sameAxes(rank, (i) => i === axis);
   },
+  partialSums: sumOfSquares(onlyAxis),
   quantization: { activations: ["input"], output: { range: [-1, 1] } },
   gradient: { expand: ({ b, inputs: { input: x }, attributes: { axis, p } }) => ({ output: lpNormalized(b, x, axis, p) }) },
 });
@@ -188,5 +195,6 @@ export const meanVarianceNormalization = defineOp({
     const axes = ((attributes.axes as readonly number[] | undefined) ?? [0, 2, 3]).map((axis) => fromEnd(axis, rank));
     return sameAxes(rank, (i) => axes.includes(i));
   },
+  partialSums: sumOfSquares(({ axes }) => (axes as readonly number[] | undefined) ?? [0, 2, 3]),
   gradient: { expand: ({ b, inputs: { X }, attributes: { axes } }) => ({ Y: meanVarianceNormalized(b, X, axes) }) },
 });

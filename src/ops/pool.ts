@@ -2,8 +2,17 @@ import { type Dim, numel, type Shape, type Value } from "../ir/index.ts";
 import { attr } from "./attributes.ts";
 import type { GraphBuilder } from "./builder.ts";
 import { input, link, output } from "./channel-links.ts";
-import { type ChannelCall, type ChannelLink, calibrated, defineOp, type QuantizationFacet, sameScale } from "./define.ts";
+import {
+  type ChannelCall,
+  type ChannelLink,
+  calibrated,
+  defineOp,
+  type OpDef,
+  type QuantizationFacet,
+  sameScale,
+} from "./define.ts";
 import { averagePoolGradient, lpPoolGradient, lpSlope, maxPoolGradient } from "./gradients/pool.ts";
+import { sumBeforeMean, sumBeforeWindowMean } from "./partial-sums.ts";
 import { anyOfRank, integersOf, like } from "./type-rules.ts";
 import { transposedOutput, windowOutput } from "./window.ts";
 
@@ -62,6 +71,7 @@ export const averagePool = defineOp({
   cost: (_, { Y }, { kernel_shape }) => windowCost(Y.shape, kernel_shape),
   channels: batchAndChannel,
   quantization: calibrated("X"),
+  partialSums: sumBeforeWindowMean,
   gradient: ({ b, inputs: { X }, outputs: { Y }, grads: { Y: dy }, attributes }) =>
     dy ? { X: averagePoolGradient(b, X, Y, dy, attributes) } : {},
 });
@@ -87,7 +97,12 @@ interface GlobalPool {
   readonly p: number;
 }
 
-function globalPool(type: string, since: number, gradient: (call: GlobalPool) => Value, quantization?: QuantizationFacet<"X">) {
+function globalPool(
+  type: string,
+  since: number,
+  gradient: (call: GlobalPool) => Value,
+  facets: Pick<OpDef, "partialSums"> & { quantization?: QuantizationFacet<"X"> } = { partialSums: undefined },
+) {
   return defineOp({
     type,
     since,
@@ -102,14 +117,18 @@ function globalPool(type: string, since: number, gradient: (call: GlobalPool) =>
     }),
     cost: ({ X }) => ({ macs: 0, flops: numel(X.shape) }),
     channels: batchAndChannel,
-    ...(quantization ? { quantization } : {}),
+    ...(facets.quantization ? { quantization: facets.quantization } : {}),
+    ...(facets.partialSums ? { partialSums: facets.partialSums } : {}),
     gradient: ({ b, inputs: { X }, outputs: { Y }, grads: { Y: dy }, attributes: { p } }) =>
       dy ? { X: b.expand(gradient({ b, x: X, y: Y, dy, p }), b.shape(X)) } : {},
   });
 }
 
 export const globalPools = [
-  globalPool("GlobalAveragePool", 1, ({ b, x, y, dy }) => b.mul(dy, b.size(y) / b.size(x)), calibrated("X")),
+  globalPool("GlobalAveragePool", 1, ({ b, x, y, dy }) => b.mul(dy, b.size(y) / b.size(x)), {
+    quantization: calibrated("X"),
+    partialSums: sumBeforeMean,
+  }),
   globalPool(
     "GlobalMaxPool",
     1,
@@ -118,7 +137,7 @@ export const globalPools = [
       const axes = b.shape(x).flatMap((_, i) => (i < 2 ? [] : [i]));
       return b.mul(hit, b.div(dy, b.reduceSum(hit, axes)));
     },
-    sameScale("X"),
+    { quantization: sameScale("X"), partialSums: undefined },
   ),
   globalPool("GlobalLpPool", 2, ({ b, x, y, dy, p }) => lpSlope(b, x, y, dy, p, (values) => values)),
 ];

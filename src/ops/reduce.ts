@@ -7,12 +7,14 @@ import {
   type ChannelLink,
   calibrated,
   defineOp,
+  type PartialSums,
   type QuantizationFacet,
   sameScale,
   type TensorInfo,
 } from "./define.ts";
 import { type ElementRule, elementRules } from "./elements.ts";
 import { reductionGradient } from "./gradients/reductions.ts";
+import { squaresReduced, sumBeforeMean, sumOfMagnitudes } from "./partial-sums.ts";
 import { anyOfRank, axisIndex, elementsOf, integersOf, like, type Reject } from "./type-rules.ts";
 
 /** Which axes go, and whether they stay as extents of 1. */
@@ -65,6 +67,7 @@ interface ReduceOptions {
   readonly elements?: ElementRule;
   readonly quantization?: QuantizationFacet<"data">;
   readonly flops?: number;
+  readonly partialSums?: PartialSums;
 }
 
 function reduction(type: string, since: number, options: ReduceOptions = {}) {
@@ -84,6 +87,7 @@ function reduction(type: string, since: number, options: ReduceOptions = {}) {
     gradient: ({ b, inputs: { data, axes }, outputs: { reduced }, grads: { reduced: dy }, attributes }) =>
       dy ? { data: reductionGradient(type, b, { data, axes, reduced, dy }, attributes.noop_with_empty_axes !== 0) } : {},
     ...(options.quantization ? { quantization: options.quantization } : {}),
+    ...(options.partialSums ? { partialSums: options.partialSums } : {}),
   });
 }
 
@@ -115,13 +119,13 @@ function subsets(rank: number, count: number): number[][] {
 }
 
 export const reductions = [
-  reduction("ReduceSum", 13, { elements: elementRules.Add, quantization: calibrated("data") }),
-  reduction("ReduceMean", 18, { quantization: calibrated("data") }),
+  reduction("ReduceSum", 13, { elements: elementRules.Add, quantization: calibrated("data"), partialSums: sumOfMagnitudes }),
+  reduction("ReduceMean", 18, { quantization: calibrated("data"), partialSums: sumBeforeMean }),
   reduction("ReduceMax", 20, { elements: elementRules.Max, quantization: sameScale("data") }),
   reduction("ReduceMin", 20, { elements: elementRules.Min, quantization: sameScale("data") }),
   reduction("ReduceProd", 18, { elements: elementRules.Mul }),
   reduction("ReduceL1", 18, { flops: 2 }),
-  reduction("ReduceL2", 18, { flops: 2 }),
+  reduction("ReduceL2", 18, { flops: 2, partialSums: squaresReduced }),
   reduction("ReduceLogSum", 18),
   reduction("ReduceLogSumExp", 18, { flops: 11 }),
   reduction("ReduceSumSquare", 18, { flops: 2 }),

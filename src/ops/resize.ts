@@ -94,7 +94,7 @@ const unchangedAxes = ({
  */
 export const resize = defineOp({
   type: "Resize",
-  fixedFloat32: true,
+  fixedFloat32: ["roi", "scales"],
   since: 11,
   inputs: ["X", "roi?", "scales?", "sizes?"],
   outputs: ["Y"],
@@ -128,7 +128,7 @@ export const resize = defineOp({
 /** Resize's form in opset 10. */
 export const resize10 = defineOp({
   type: "Resize",
-  fixedFloat32: true,
+  fixedFloat32: ["scales"],
   since: 10,
   inputs: ["X", "scales"],
   outputs: ["Y"],
@@ -152,7 +152,7 @@ function upsampled(X: TensorInfo, scales: readonly number[] | undefined, reject:
 /** Deprecated since opset 10 in favour of Resize; old models still have it. */
 export const upsample = defineOp({
   type: "Upsample",
-  fixedFloat32: true,
+  fixedFloat32: ["scales"],
   since: 9,
   inputs: ["X", "scales"],
   outputs: ["Y"],
@@ -165,7 +165,6 @@ export const upsample = defineOp({
 
 export const upsample7 = defineOp({
   type: "Upsample",
-  fixedFloat32: true,
   since: 7,
   inputs: ["X"],
   outputs: ["Y"],
