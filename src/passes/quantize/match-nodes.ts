@@ -17,18 +17,24 @@ export interface NodeMatch {
  */
 export function matchNodes(float: Model, quantized: QdqGraph): NodeMatch {
   const counterparts = new Map<Node, Node>();
-  const absorbed = new Map<Node, Node>();
   const matcher = new Matcher(float, quantized);
   for (const node of float.graph.nodes) {
     const found = matcher.find(node);
     if (found) counterparts.set(node, found);
-    else if (clampRange(node, float.opsets)) {
-      const limited = node.inputs[0]?.producer;
-      const anchor = limited && (absorbed.get(limited) ?? (counterparts.has(limited) ? limited : undefined));
-      if (anchor) absorbed.set(node, anchor);
-    }
   }
-  return { counterparts, absorbed };
+  return { counterparts, absorbed: absorbedClamps(float, counterparts) };
+}
+
+/** Clamps without a counterpart behind nodes that have one. */
+export function absorbedClamps(float: Model, counterparts: NodeMatch["counterparts"]): ReadonlyMap<Node, Node> {
+  const absorbed = new Map<Node, Node>();
+  for (const node of float.graph.nodes) {
+    if (counterparts.has(node) || !clampRange(node, float.opsets)) continue;
+    const limited = node.inputs[0]?.producer;
+    const anchor = limited && (absorbed.get(limited) ?? (counterparts.has(limited) ? limited : undefined));
+    if (anchor) absorbed.set(node, anchor);
+  }
+  return absorbed;
 }
 
 class Matcher {
