@@ -74,6 +74,12 @@ export function solveScales(
   const parameters = new Map<Value, TensorParameters>();
   for (const value of ranges.keys())
     parameters.set(value, activationParameters(merged.get(groups.get(value) as Value) as Range, row.activation));
+  for (const { op, point } of plan.nodes.values()) {
+    if (!op.fixedOutput) continue;
+    const root = groups.get(point);
+    for (const value of ranges.keys())
+      if (groups.get(value) === root) parameters.set(value, { ...op.fixedOutput, dtype: row.activation.dtype });
+  }
   return parameters;
 }
 

@@ -74,10 +74,10 @@ export const quantizeStatic = definePass<StaticParams>({
       return (
         params.ranges.get(value.name) ??
         (statistics &&
-        chooseRange(statistics, params.method as RangeMethod, {
-          percentile: params.percentile,
-          symmetric: row.activation.symmetric,
-        }))
+          chooseRange(statistics, params.method as RangeMethod, {
+            percentile: params.percentile,
+            symmetric: row.activation.symmetric,
+          }))
       );
     };
     const parameters = solveScales(plan, row, rangeOf);
@@ -85,7 +85,7 @@ export const quantizeStatic = definePass<StaticParams>({
     for (const nodePlan of plan.nodes.values()) quantizeWeightsOf(nodePlan, parameters, params);
     for (const { node, table } of plan.lookups) quantizeLookup(node, table);
     const emitted: Emitted = { points: new Set(), dequantized: new Set(), quantizers: new Set() };
-    quantizeOutputs(plan, parameters, reads, emitted);
+    quantizeOutputs(plan, parameters, reads, emitted, !integersOnly(row));
     rewireInputs(reads, parameters, emitted);
     const planned = new Set(plan.nodes.keys());
     for (const node of guardFloatNodes(model, row, planned, emitted.dequantized, emitted.quantizers))
@@ -96,6 +96,9 @@ export const quantizeStatic = definePass<StaticParams>({
     for (const { node } of plan.lookups) note("did", node, "integer table");
   },
 });
+
+/** A target without a single float op gives integers as its final results too. */
+const integersOnly = ({ floatOps }: QuantizationRow): boolean => floatOps !== undefined && Object.keys(floatOps).length === 0;
 
 interface Read {
   readonly node: Node;
@@ -125,6 +128,8 @@ export const gridOf = ({ row, weightBits, weights }: Pick<StaticParams, "row" | 
   reduced: row.weight.reduceRange,
   bits: weightBits,
   powerOfTwo: row.weight.powerOfTwo,
+  dtype: row.weight.dtype,
+  floatBias: row.bias === "float32",
   choices: weights,
 });
 
@@ -135,7 +140,10 @@ function ensureBias(plan: NodePlan, channels: number): void {
   if (plan.node.inputs[index]) return;
   plan.node.setInput(
     index,
-    graph.addInitializer(graph.freshName(`${nodeKey(plan.node)}_bias`), tensorOf("float32", [channels], new Float32Array(channels))),
+    graph.addInitializer(
+      graph.freshName(`${nodeKey(plan.node)}_bias`),
+      tensorOf("float32", [channels], new Float32Array(channels)),
+    ),
   );
 }
 
@@ -158,11 +166,12 @@ function quantizeOutputs(
   parameters: ReadonlyMap<Value, TensorParameters>,
   reads: readonly Read[],
   emitted: Emitted,
+  floatResults: boolean,
 ): void {
   const wanted = new Set(reads.map(({ value }) => value));
   for (const nodePlan of plan.nodes.values()) {
     const { node, op, point } = nodePlan;
-    if (op.floatOutput && !wanted.has(point)) continue;
+    if (op.floatOutput && floatResults && !wanted.has(point)) continue;
     emitted.points.add(point);
     const own = parameters.get(point) as TensorParameters;
     const from = absorbClamps(nodePlan, own);

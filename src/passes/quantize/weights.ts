@@ -10,6 +10,7 @@ import {
   weightScales,
 } from "./parameters.ts";
 import type { NodePlan } from "./plan.ts";
+import { middleOf } from "./row.ts";
 
 /** What was found for one weight by measuring or learning; what is absent follows from the row. */
 export interface WeightChoice {
@@ -26,6 +27,10 @@ export interface WeightGrid {
   readonly reduced: boolean;
   readonly bits: number;
   readonly powerOfTwo?: boolean | undefined;
+  /** "uint8" stores the same weights around a zero point of 128. Default "int8". */
+  readonly dtype?: "int8" | "uint8" | undefined;
+  /** The target takes biases as they are. */
+  readonly floatBias?: boolean | undefined;
   /** By the initializer's name. */
   readonly choices: ReadonlyMap<string, WeightChoice>;
 }
@@ -38,9 +43,11 @@ export function quantizeNodeWeights(plan: NodePlan, inputScale: number, grid: We
   const value = node.inputs[weight.index] as Value;
   const biasTensor = bias ?? (weight.bias === undefined ? undefined : (node.inputs[weight.bias] as Value).constant);
   const quantized = chosenWeight(value, weight.axis, grid, biasTensor && { bias: biasTensor, inputScale });
-  node.setInput(weight.index, addDequantizedConstant(graph, value.name, quantized, node));
-  if (biasTensor && weight.bias !== undefined)
-    setBias(node, weight.bias, quantizeBias(biasTensor, inputScale, quantized.scales), weight.axis !== undefined);
+  const stored = (plan.op.weightDtype ?? grid.dtype) === "uint8" ? aroundTheMiddle(quantized) : quantized;
+  node.setInput(weight.index, addDequantizedConstant(graph, value.name, stored, node));
+  if (!biasTensor || weight.bias === undefined) return;
+  if (grid.floatBias) setFloatBias(node, weight.bias, biasTensor);
+  else setBias(node, weight.bias, quantizeBias(biasTensor, inputScale, quantized.scales), weight.axis !== undefined);
 }
 
 /** A weight's integers and scales by its choice; scales grow where the bias would not fit int32 otherwise. */
@@ -67,6 +74,20 @@ export function chosenWeight(
     return scales[c] === own[c] ? (given[i] as number) : q;
   });
   return { tensor: fromTypedArray("int8", tensor.shape, integers), scales, axis };
+}
+
+/** int8 around 0 as uint8 around 128: the same reals. */
+const aroundTheMiddle = ({ tensor, ...rest }: QuantizedWeight): QuantizedWeight & { zeroPoint: number } => ({
+  ...rest,
+  zeroPoint: middleOf("uint8"),
+  tensor: fromTypedArray("uint8", tensor.shape, Uint8Array.from(tensor.bytes(), (byte) => byte ^ 0x80)),
+});
+
+function setFloatBias(node: Node, index: number, bias: Tensor): void {
+  const present = node.inputs[index];
+  if (present?.constant === bias) return;
+  const graph = node.graph as Graph;
+  node.setInput(index, graph.addInitializer(graph.freshName(present?.name ?? `${node.output.name}_bias`), bias));
 }
 
 function setBias(
