@@ -23,7 +23,10 @@ export interface Imitation {
   /** The float model with quantize–dequantize pairs around activations; weights and biases float. */
   readonly model: Model;
   readonly weights: readonly FakeQuantizedWeight[];
-  /** A quantize node that replaced a Relu reads the value before it; the pass asks for the value behind. First → second. */
+  /**
+   * A quantize node that replaced a Relu reads the value before it, that of a result reads a value of another name; the pass asks for the
+   * value by its name in the float model. First → second.
+   */
   readonly points: ReadonlyMap<string, string>;
 }
 
@@ -33,22 +36,24 @@ export async function imitate(prepared: Model, parameters: ImitatedPass): Promis
   const model = prepared.clone();
   inferShapes(model);
   const plan = planQuantization(model, row, new Set(exclude));
-  const originals = new Map<string, readonly Original[]>();
+  const originals = new Map<Node, readonly Original[]>();
   const weights: FakeQuantizedWeight[] = [];
   for (const { node, weight } of plan.nodes.values()) {
-    originals.set(nodeKey(node), weight ? originalsOf(node, [weight.index, weight.bias]) : []);
+    originals.set(node, weight ? originalsOf(node, [weight.index, weight.bias]) : []);
     if (!weight) continue;
     const { name } = node.inputs[weight.index] as Value;
     const bits = parameters.weights?.get(name)?.bits ?? weightBits;
     weights.push({ name, axis: weight.axis, limit: weightLimit(row.weight.reduceRange, bits) });
   }
-  const points = new Map([...plan.nodes.values()].map(({ node, point }) => [node.output.name, point.name]));
+  const asked = [...plan.nodes.values()].map(({ node, point }) => ({ node, point, name: point.name }));
   // tables (embeddings) are rounded on export only
   const lookups = plan.lookups.map(({ node }) => nodeKey(node));
   await runPass(quantizeStatic, model, { ...parameters, exclude: [...exclude, ...lookups] }, ortEvaluate);
-  for (const node of [...model.graph.nodes]) restoreFloat(model, node, originals.get(nodeKey(node)) ?? []);
+  for (const [node, own] of originals) restoreFloat(model, node, own);
   removeUnused(model);
   inferShapes(model);
+  // a result of the model leaves its name to the dequantized value, so names are asked for only now
+  const points = new Map(asked.flatMap(({ node, point, name }) => [point, node.output].map((value) => [value.name, name])));
   return { model, weights, points };
 }
 

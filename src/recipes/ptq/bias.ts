@@ -1,6 +1,5 @@
 import { type Model, toFloat32 } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
-import { valuesByName } from "../../passes/cut.ts";
 import { outputAxes } from "../../passes/quantize/channels.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
 import { biasIndex, type NodePlan, nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
@@ -16,7 +15,7 @@ interface Corrected {
   readonly bias: Float32Array;
 }
 
-function correctable(model: Model, plan: NodePlan): Corrected | undefined {
+function correctable(plan: NodePlan): Corrected | undefined {
   const axes = outputAxes(plan);
   const { node, weight } = plan;
   const index = biasIndex(plan);
@@ -25,7 +24,7 @@ function correctable(model: Model, plan: NodePlan): Corrected | undefined {
   const bias = node.inputs[index]?.constant;
   if (node.inputs[index] && !bias) return undefined;
   const values = bias ? toFloat32(bias).slice() : new Float32Array(channels);
-  return values.length === channels && valuesByName(model).has(node.output.name)
+  return values.length === channels
     ? { key: nodeKey(node), output: node.output.name, axis: axes.output, bias: values }
     : undefined;
 }
@@ -42,16 +41,19 @@ export async function correctBiases(
   quantizeOptions: QuantizeOptions = {},
 ): Promise<QuantizationChoices> {
   const model = simplified.clone();
+  // nodes are found again in the quantized model by name: a Relu at the end leaves its output's name to the layer before it
+  for (const node of model.graph.nodes) node.name = nodeKey(node);
   inferShapes(model);
   const plan = planQuantization(model, context.row, new Set(quantizeOptions.exclude));
-  const layers = [...plan.nodes.values()].flatMap((nodePlan) => correctable(model, nodePlan) ?? []);
+  const layers = [...plan.nodes.values()].flatMap((nodePlan) => correctable(nodePlan) ?? []);
   const biases = new Map(choices.biases);
   if (layers.length === 0) return choices;
   const wanted = await channelMeans(model, layers, context);
   for (const [i, layer] of layers.entries()) {
     context.options.onProgress?.({ step: "bias correction", done: i, total: layers.length, detail: layer.key });
-    const present = await quantized(simplified, context, { ...choices, biases }, quantizeOptions);
-    const [means] = await channelMeans(present, [layer], context);
+    const present = await quantized(model, context, { ...choices, biases }, quantizeOptions);
+    const output = [...present.graph.nodes].find(({ name }) => name === layer.key)?.output.name ?? layer.output;
+    const [means] = await channelMeans(present, [{ ...layer, output }], context);
     const own = biases.get(layer.key) ?? layer.bias;
     biases.set(
       layer.key,
