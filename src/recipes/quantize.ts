@@ -11,7 +11,9 @@ import type { Note, PassDef } from "../passes/define.ts";
 import { float16 } from "../passes/float16/index.ts";
 import { runPass } from "../passes/manager.ts";
 import { quantizeDynamic } from "../passes/quantize/dynamic.ts";
+import { checkLegality } from "../passes/quantize/legality.ts";
 import { type RangeMethod, rangeMethods } from "../passes/quantize/ranges.ts";
+import type { QuantizationRow } from "../passes/quantize/row.ts";
 import { quantizeStatic, valuesToObserve } from "../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
 import type { WeightReport } from "../passes/quantize/weight-only/index.ts";
@@ -80,6 +82,8 @@ export const quantizeReportSchema = z.object({
   productRatio: z.number().optional(),
   /** Static: what became of every node. */
   coverage: coverageSchema.optional(),
+  /** Static: rules of the target that the file breaks. */
+  legality: z.array(z.object({ rule: z.string(), node: z.string(), value: z.string(), message: z.string() })).optional(),
   /** Nodes that stay float, each with the reason. */
   skipped: z.array(noteSchema),
   warnings: z.array(z.string()),
@@ -113,6 +117,7 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
   const model = replaced ?? prepared.model;
   await checkLoads(model, target.executor, options);
   const covered = method === "static" ? await measureCoverage(simplified, model, notes, target.quantization, options) : undefined;
+  const legality = method === "static" ? violationsOf(model, target.quantization) : undefined;
   const saved = await saveModel(model, request.output, options);
   return {
     model: { path: request.output, bytes: saved.bytes, digest: saved.digest },
@@ -128,11 +133,23 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
       : {}),
     productRatio: weights && productRatio(weights),
     ...(covered ? { coverage: covered.coverage } : {}),
+    ...(legality ? { legality } : {}),
     skipped: notes.filter(({ kind }) => kind === "skipped"),
-    warnings: [...warnings, ...(covered?.warnings ?? []), ...(await growth(request, saved.bytes))],
+    warnings: [
+      ...warnings,
+      ...(legality ?? []).slice(0, shownViolations).map(({ message }) => message),
+      ...(covered?.warnings ?? []),
+      ...(await growth(request, saved.bytes)),
+    ],
     seconds: (performance.now() - started) / 1000,
   };
 }
+
+/** Violations that are printed; --json lists all. */
+const shownViolations = 8;
+
+const violationsOf = (model: Model, row: QuantizationRow): NonNullable<QuantizeReport["legality"]> =>
+  checkLegality(model, row).map(({ rule, node, value, message }) => ({ rule, node: node ?? "", value: value ?? "", message }));
 
 /** The operator set from which QuantizeLinear and DequantizeLinear take one scale per channel. */
 const perChannelOpset = 13;

@@ -1,6 +1,6 @@
 import type { Model, Node, Tensor, Value } from "../../ir/index.ts";
 import { lookupOp, type OpDef, portIndex, readAttributes } from "../../ops/index.ts";
-import type { IntegerOp, QuantizationRow } from "./row.ts";
+import { type IntegerOp, integersOnly, type QuantizationRow } from "./row.ts";
 
 /** A node that will run in integers, and which of its ports carry what. */
 export interface NodePlan {
@@ -65,7 +65,7 @@ export function planQuantization(model: Model, row: QuantizationRow, exclude: Re
     nodes.set(node, verdict);
     producers.set(verdict.point, verdict);
   }
-  dropDeadEnds(nodes, floats);
+  if (!integersOnly(row)) dropDeadEnds(nodes, floats);
   for (const plan of nodes.values()) for (const clamp of plan.clamps) floats.delete(clamp);
   return { nodes, lookups, floats: [...floats].map(([node, reason]) => ({ node, reason })) };
 }

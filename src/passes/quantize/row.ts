@@ -1,4 +1,5 @@
 import type { Attribute, DataType } from "../../ir/index.ts";
+import type { HalfRow } from "../float16/row.ts";
 import type { WeightOnlyRow } from "./weight-only/row.ts";
 
 /** A scale and zero point that a kernel writes whatever the data: real = (q - zeroPoint) * scale. */
@@ -87,9 +88,15 @@ export interface QuantizationRow {
   readonly dynamic: Readonly<Record<string, "matmul" | "gemm" | "conv">>;
   /** How weights are stored in 4 or 8 bits under float activations; default: by standard ops. */
   readonly weightOnly?: WeightOnlyRow;
+  /** What the target computes in 16-bit floats itself; default: float16 wherever ONNX has it, bfloat16 for weights alone. */
+  readonly half?: HalfRow;
   /** Where the facts come from. */
   readonly source: string;
 }
+
+/** A target without a single float op: its final results are integers too. */
+export const integersOnly = ({ floatOps }: QuantizationRow): boolean =>
+  floatOps !== undefined && Object.keys(floatOps).length === 0;
 
 /** The zero point of symmetric quantization. */
 export const middleOf = (dtype: DataType): number => (dtype === "uint8" ? 128 : 0);

@@ -9,7 +9,7 @@ import { guardFloatNodes } from "./guard.ts";
 import { representable, type TensorParameters } from "./parameters.ts";
 import { biasIndex, type NodePlan, nodeKey, planQuantization, type QuantizationPlan } from "./plan.ts";
 import { chooseRange, type Range, type RangeMethod, rangeMethods } from "./ranges.ts";
-import type { QuantizationRow } from "./row.ts";
+import { integersOnly, type QuantizationRow } from "./row.ts";
 import { solveScales } from "./scales.ts";
 import type { ActivationStatistics } from "./statistics.ts";
 import { quantizeLookup, quantizeNodeWeights, type WeightChoice, type WeightGrid } from "./weights.ts";
@@ -96,9 +96,6 @@ export const quantizeStatic = definePass<StaticParams>({
     for (const { node } of plan.lookups) note("did", node, "integer table");
   },
 });
-
-/** A target without a single float op gives integers as its final results too. */
-const integersOnly = ({ floatOps }: QuantizationRow): boolean => floatOps !== undefined && Object.keys(floatOps).length === 0;
 
 interface Read {
   readonly node: Node;

@@ -80,7 +80,11 @@ export function chosenWeight(
 const aroundTheMiddle = ({ tensor, ...rest }: QuantizedWeight): QuantizedWeight & { zeroPoint: number } => ({
   ...rest,
   zeroPoint: middleOf("uint8"),
-  tensor: fromTypedArray("uint8", tensor.shape, Uint8Array.from(tensor.bytes(), (byte) => byte ^ 0x80)),
+  tensor: fromTypedArray(
+    "uint8",
+    tensor.shape,
+    Uint8Array.from(tensor.bytes(), (byte) => byte ^ 0x80),
+  ),
 });
 
 function setFloatBias(node: Node, index: number, bias: Tensor): void {
