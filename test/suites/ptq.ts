@@ -7,7 +7,8 @@ import type { QuantizationRow } from "../../src/passes/quantize/row.ts";
 import { valuesToObserve } from "../../src/passes/quantize/static.ts";
 import { observe } from "../../src/recipes/observe.ts";
 import type { PtqContext } from "../../src/recipes/ptq/context.ts";
-import { divergences, mean, outputsOf } from "../../src/recipes/ptq/divergence.ts";
+import { outputsOf } from "../../src/recipes/ptq/divergence.ts";
+import { sqnrOf } from "../../src/recipes/sensitivity.ts";
 import { ortNode } from "../../src/runtime/ort-node.ts";
 import { seededNormal, seededRandom } from "../../src/util/random.ts";
 import { row, stream } from "./quantize.ts";
@@ -78,9 +79,9 @@ export async function contextOn(
 
 export const run = (model: Model, feeds: readonly Feeds[]): Promise<Outputs[]> => outputsOf(model, feeds, ortNode);
 
-/** Squared error over squared signal of all outputs, mean over the feeds. */
+/** Squared error over squared signal of all outputs together. */
 export const relativeError = (reference: readonly Outputs[], outputs: readonly Outputs[]): number =>
-  mean(divergences(reference, outputs, false));
+  10 ** (-sqnrOf(reference, outputs) / 10);
 
 /** The constant of that name. */
 export function constantOf(model: Model, name: string): Tensor {

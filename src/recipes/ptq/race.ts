@@ -1,6 +1,7 @@
 import { encodeOnnx } from "../../formats/onnx/index.ts";
 import type { Model, Outputs } from "../../ir/index.ts";
 import type { Session } from "../../runtime/executor.ts";
+import { EdgewrightError } from "../../util/errors.ts";
 import type { PtqContext } from "./context.ts";
 import { divergences, mean } from "./divergence.ts";
 
@@ -26,7 +27,8 @@ const least = 8;
 const significant = 3;
 
 interface Runner extends Entrant {
-  readonly session: Session;
+  /** Undefined where the model could not be loaded. */
+  readonly session: Session | undefined;
   readonly scores: number[];
   dropped: boolean;
 }
@@ -45,8 +47,8 @@ export async function race(
   const runners: Runner[] = [];
   try {
     for (const entrant of entrants) {
-      const session = await context.executor.load(encodeOnnx(entrant.model), { threads: context.threads });
-      runners.push({ ...entrant, session, scores: [], dropped: false });
+      const session = await loaded(entrant, context);
+      runners.push({ ...entrant, session, scores: [], dropped: !session });
     }
     for (let start = 0; start < feeds.length; start += round) {
       const running = runners.filter(({ dropped }) => !dropped);
@@ -54,25 +56,34 @@ export async function race(
       for (const runner of running) {
         context.options.signal?.throwIfAborted();
         const outputs: Outputs[] = [];
-        for (const one of feeds.slice(start, start + round)) outputs.push(await runner.session.run(one));
+        for (const one of feeds.slice(start, start + round)) outputs.push(await (runner.session as Session).run(one));
         runner.scores.push(...distances(divergences(reference.slice(start, start + round), outputs, context.classScores)));
       }
       drop(running);
       context.options.onProgress?.({ step: "race", done: Math.min(start + round, feeds.length), total: feeds.length });
     }
   } finally {
-    for (const { session } of runners) await session.release();
+    for (const { session } of runners) await session?.release();
   }
   return runners
-    .map(({ name, scores, dropped }) => ({
+    .map(({ name, scores, dropped, session }) => ({
       name,
-      divergence: mean(scores.map((d) => d * d)),
+      divergence: session ? mean(scores.map((d) => d * d)) : Number.POSITIVE_INFINITY,
       samples: scores.length,
       dropped,
-      distance: mean(scores),
+      distance: session ? mean(scores) : Number.POSITIVE_INFINITY,
     }))
-    .sort((a, b) => Number(a.dropped) - Number(b.dropped) || a.distance - b.distance)
+    .sort((a, b) => Number(a.dropped) - Number(b.dropped) || (a.distance < b.distance ? -1 : Number(a.distance > b.distance)))
     .map(({ distance: _, ...result }) => result);
+}
+
+async function loaded({ model }: Entrant, { executor, threads }: PtqContext): Promise<Session | undefined> {
+  try {
+    return await executor.load(encodeOnnx(model), { threads });
+  } catch (error) {
+    if (error instanceof EdgewrightError) return undefined;
+    throw error;
+  }
 }
 
 /**
