@@ -33,17 +33,18 @@ export interface Measured {
 
 /**
  * Runs both models side by side over the samples and sums up squared differences. Memory holds one run's values, however many samples
- * there are, and the inputs and outputs of the first `keep` runs.
+ * there are, and the inputs and outputs of the first runs, up to `keepBytes`.
  */
 export async function measureNoise(
   pairing: Pairing,
   samples: AsyncIterable<PreparedSample>,
-  keep: number,
+  keepBytes: number,
   options: MeasureOptions,
 ): Promise<Measured> {
   const totals = new Totals(pairing);
   const probe = probeModel(pairing);
   const kept: KeptRun[] = [];
+  let room = keepBytes;
   const { executor, threads } = options;
   const float = await executor.load(encodeOnnx(probe.model), { threads });
   const quantized = await executor.load(encodeOnnx(watchedModel(pairing)), { threads }).catch(async (error) => {
@@ -56,7 +57,8 @@ export async function measureNoise(
       const values = await float.run(feeds);
       record({ totals, probe, pairing }, { ...feeds, ...values }, await quantized.run(feeds));
       const outputs = Object.fromEntries([...totals.outputs.keys()].map((name) => [name, values[name] as Outputs[string]]));
-      if (kept.length < keep) kept.push({ feeds, outputs });
+      room -= bytesOf(feeds) + bytesOf(outputs);
+      if (room >= 0 || kept.length === 0) kept.push({ feeds, outputs });
       return values;
     },
   };
@@ -77,6 +79,8 @@ export async function measureNoise(
     await quantized.release();
   }
 }
+
+const bytesOf = (tensors: Outputs): number => Object.values(tensors).reduce((sum, tensor) => sum + (tensor ? 4 * tensor.size : 0), 0);
 
 interface Recorder {
   readonly totals: Totals;

@@ -45,6 +45,18 @@ export interface WatchedLayer {
   readonly weight: WatchedWeight | undefined;
 }
 
+/** A table stored as integers, of which rows are read and then dequantized. */
+export interface WatchedTable {
+  readonly key: string;
+  readonly node: Node;
+  readonly float: Node;
+  /** Position of the table among the node's inputs. */
+  readonly index: number;
+  readonly tensor: Tensor;
+  readonly dequantizer: Node;
+  readonly scheme: Scheme & { readonly integers: Tensor };
+}
+
 /** A quantized model beside the float model that it was made of. */
 export interface Pairing {
   readonly reference: Model;
@@ -53,6 +65,7 @@ export interface Pairing {
   /** In execution order. */
   readonly layers: readonly WatchedLayer[];
   readonly tensors: readonly WatchedTensor[];
+  readonly tables: readonly WatchedTable[];
   /** Integer nodes that cannot be compared, with the reason. */
   readonly unmatched: readonly { readonly node: string; readonly opType: string; readonly reason: string }[];
 }
@@ -105,8 +118,9 @@ class Pairer {
       if (float && typeof layer === "string") this.#mark(float);
       else if (float && !unit.weight && float.inputs.some((input) => input && this.#foreign.has(input))) this.#mark(float);
     }
+    const tables = this.#graph.units.flatMap(({ node }) => this.#table(node) ?? []);
     const tensors = this.#graph.quantizers.flatMap((node) => this.#tensor(node) ?? []);
-    return { reference: this.#reference, quantized: this.#graph, match: this.#match, layers, tensors, unmatched };
+    return { reference: this.#reference, quantized: this.#graph, match: this.#match, layers, tensors, tables, unmatched };
   }
 
   /**
@@ -118,6 +132,17 @@ class Pairer {
       const float = this.#floats.get(unit.node);
       return float && isLayer(unit) && typeof this.#weight(unit, float) === "string";
     }).length;
+  }
+
+  #table(node: Node): WatchedTable | undefined {
+    const float = this.#floats.get(node);
+    const index = node.inputs.findIndex((input, i) => input?.constant && float?.inputs[i]?.constant?.dtype === "float32");
+    const [integers, tensor] = [node.inputs[index]?.constant, float?.inputs[index]?.constant];
+    const dequantizer = [...(node.outputs[0]?.uses ?? [])].map((use) => use.node).find((one) => this.#graph.dequantizers.includes(one));
+    const scheme = dequantizer && this.#graph.schemeOf(dequantizer);
+    if (!float || !integers || !tensor || !scheme || integers.dtype === "float32" || `${integers.shape}` !== `${tensor.shape}`)
+      return undefined;
+    return { key: nodeKey(float), node, float, index, tensor, dequantizer, scheme: { ...scheme, integers } };
   }
 
   #mark(float: Node): void {
