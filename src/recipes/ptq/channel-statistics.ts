@@ -9,10 +9,10 @@ export interface ChannelPoint {
   readonly axis: number;
 }
 
-type Reduction = "mean" | "magnitude";
+type Reduction = "mean" | "square" | "magnitude";
 const resultName = (i: number): string => `edgewright_statistic_${i}`;
 
-/** The model up to some values, giving their mean or largest magnitude over all axes but the channel's. */
+/** The model up to some values, giving their mean mean square or largest magnitude over all axes but the channel's. */
 function statisticsModel(model: Model, points: readonly ChannelPoint[], reduction: Reduction): Model {
   const part = cutModel(model, { outputs: points.map(({ output }) => output) });
   const { graph } = part;
@@ -31,8 +31,13 @@ function addReduction(
   const rank = value.type?.shape?.length as number;
   const axes = Array.from({ length: rank }, (_, d) => d).filter((d) => d !== (axis < 0 ? axis + rank : axis));
   const input = graph.addInitializer(graph.freshName("statistic_axes"), tensorOf("int64", [axes.length], axes));
-  const source = reduction === "mean" ? value : graph.node("Abs", [value], { name: graph.freshName("statistic_abs") }).output;
-  const node = graph.node(reduction === "mean" ? "ReduceMean" : "ReduceMax", [source, input], {
+  const named = (part: string): { name: string } => ({ name: graph.freshName(`statistic_${part}`) });
+  const sources: Readonly<Record<Reduction, () => Value>> = {
+    mean: () => value,
+    square: () => graph.node("Mul", [value, value], named("square")).output,
+    magnitude: () => graph.node("Abs", [value], named("magnitude")).output,
+  };
+  const node = graph.node(reduction === "magnitude" ? "ReduceMax" : "ReduceMean", [sources[reduction](), input], {
     name: graph.freshName("statistic"),
     outputs: [name],
     attributes: { keepdims: 0 },
@@ -56,7 +61,7 @@ async function reduced(
         const values = toFloat32(outputs[resultName(i)] as NonNullable<(typeof outputs)[string]>);
         const known = found[i] ?? new Float64Array(values.length);
         found[i] = known.map((x, c) =>
-          reduction === "mean" ? x + (values[c] as number) / feeds.length : Math.max(x, values[c] as number),
+          reduction === "magnitude" ? Math.max(x, values[c] as number) : x + (values[c] as number) / feeds.length,
         );
       });
     }
@@ -69,6 +74,10 @@ async function reduced(
 /** Mean per channel of each value over all feeds. */
 export const channelMeans = (model: Model, points: readonly ChannelPoint[], context: PtqContext): Promise<Float64Array[]> =>
   reduced(model, points, context, "mean");
+
+/** Mean square per channel of each value over all feeds. */
+export const channelMeanSquares = (model: Model, points: readonly ChannelPoint[], context: PtqContext): Promise<Float64Array[]> =>
+  reduced(model, points, context, "square");
 
 /** Largest magnitude per channel of each value over all feeds. */
 export const channelMaxima = (model: Model, points: readonly ChannelPoint[], context: PtqContext): Promise<Float64Array[]> =>

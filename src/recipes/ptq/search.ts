@@ -11,6 +11,7 @@ import { correctBiases } from "./bias.ts";
 import type { PtqContext } from "./context.ts";
 import { outputsOf } from "./divergence.ts";
 import { equalizedModel } from "./equalized.ts";
+import { reestimateNormalization } from "./normalization.ts";
 import { type QuantizeOptions, quantized } from "./quantized.ts";
 import { race } from "./race.ts";
 import { type BitsOf, searchRanges, uniformRanges } from "./ranges.ts";
@@ -74,6 +75,7 @@ export async function searchQuantization(
   await search.culprits();
   await search.sensitiveLayers();
   await search.biases();
+  await search.normalization();
   await search.reconstruction();
   return search.result();
 }
@@ -216,6 +218,16 @@ class Search {
     const choices = await correctBiases(best.model, context, best.choices, best.options);
     if (choices !== best.choices)
       await this.#compete([best, { ...best, name: `${best.name}, corrected biases`, choices }], started);
+  }
+
+  /** BatchNormalization that could not be folded keeps its meaning behind quantized layers. */
+  async normalization(): Promise<void> {
+    const best = this.#best as Recipe;
+    if (this.#late) return;
+    const started = performance.now();
+    const context = { ...this.#context, statistics: best.statistics };
+    const model = await reestimateNormalization(best.model, context, best.choices, best.options);
+    if (model) await this.#compete([best, { ...best, name: `${best.name}, re-estimated normalization`, model }], started);
   }
 
   async reconstruction(): Promise<void> {
