@@ -1,14 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { z } from "zod";
 import type { Model, PreparedSample } from "../ir/index.ts";
-import { thisDevice } from "../measure/device.ts";
 import type { EvalConfig } from "../measure/evaluate-config.ts";
-import { measureProcess } from "../measure/memory.ts";
-import { randomInputs } from "../measure/random-inputs.ts";
 import type { Note, PassDef } from "../passes/define.ts";
-import { float16 } from "../passes/float16/index.ts";
+import type { HalfType } from "../passes/float16/index.ts";
 import { runPass } from "../passes/manager.ts";
 import { quantizeDynamic } from "../passes/quantize/dynamic.ts";
 import { checkLegality } from "../passes/quantize/legality.ts";
@@ -20,14 +14,16 @@ import type { WeightReport } from "../passes/quantize/weight-only/index.ts";
 import { simplify } from "../passes/simplify/index.ts";
 import { upgradeOpset } from "../passes/upgrade-opset/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
-import type { ExecutorName } from "../runtime/executors.ts";
 import { fileBytes, loadModel, saveModel } from "../runtime/model-file.ts";
-import { findTarget } from "../targets/index.ts";
+import type { TargetDef } from "../targets/index.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
+import { checkLoads } from "./check-loads.ts";
 import { coverageSchema, measureCoverage } from "./coverage.ts";
+import { convertToHalf, type HalfRequest, type HalfResult, halfReportSchema } from "./half-precision.ts";
 import { noteSchema, quantizationSchema } from "./manifest.ts";
 import { type Observation, observe } from "./observe.ts";
+import { type QuantizeMethod, quantizeMethods, takesSamples, targetNamed, usualMethod } from "./quantize-method.ts";
 import { type StaticSearchRequest, searchStatic } from "./quantize-search.ts";
 import {
   type MomentsSource,
@@ -36,15 +32,14 @@ import {
   type WeightOnlyRequest,
   weightReportSchema,
 } from "./quantize-weights.ts";
-import { modelInputs, openSetup, type Setup } from "./setup.ts";
-
-export const quantizeMethods = ["static", "dynamic", "fp16", "weight-only"] as const;
+import { openSetup, type Setup } from "./setup.ts";
 
 export interface QuantizeRequest {
   /** Model and, for static quantization, the calibration data. */
   readonly evaluation: EvalConfig;
   readonly output: string;
-  readonly method?: (typeof quantizeMethods)[number] | undefined;
+  /** Default: what the target's row asks for, static integers in most. */
+  readonly method?: QuantizeMethod | undefined;
   /** Default "auto": a search on the calibration samples; else one estimator for all activations. */
   readonly ranges?: RangeMethod | "auto" | undefined;
   /** For "auto". */
@@ -58,6 +53,8 @@ export interface QuantizeRequest {
   readonly calibrationSamples?: number | undefined;
   /** For method "weight-only"; data are optional there. */
   readonly weights?: WeightOnlyRequest | undefined;
+  /** For methods "fp16" and "bf16"; data are optional there. */
+  readonly half?: Omit<HalfRequest, "exclude"> | undefined;
 }
 
 export const quantizeReportSchema = z.object({
@@ -80,6 +77,7 @@ export const quantizeReportSchema = z.object({
   /** Weight-only: what became of each matrix, and how many times smaller the matrices of products are. */
   weights: z.array(weightReportSchema).optional(),
   productRatio: z.number().optional(),
+  half: halfReportSchema.optional(),
   /** Static: what became of every node. */
   coverage: coverageSchema.optional(),
   /** Static: rules of the target that the file breaks. */
@@ -94,7 +92,7 @@ export type QuantizeReport = z.infer<typeof quantizeReportSchema>;
 /** Simplifies, calibrates where the method needs it, quantizes for a target, and writes the file. */
 export async function quantizeFile(request: QuantizeRequest, options: RunOptions = {}): Promise<QuantizeReport> {
   const started = performance.now();
-  const method = request.method ?? "static";
+  const method = request.method ?? usualMethod(targetNamed(request.target));
   if (!quantizeMethods.includes(method))
     throw new EdgewrightError("METHOD_UNKNOWN", `There is no quantization method "${method}".`, {
       hint: `Methods: ${quantizeMethods.join(", ")}.`,
@@ -103,7 +101,7 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
   const { target, warnings } = prepared;
   const simplified = prepared.model.clone();
   if (method === "static") await requireScalesPerChannel(simplified);
-  const { notes, weights, samples, search, replaced } = await runMethod(method, request, prepared, options);
+  const { notes, weights, samples, search, replaced, half } = await runMethod(method, request, prepared, options);
   const done = notes.filter(({ kind }) => kind === "did").length;
   if (done === 0)
     throw new EdgewrightError(
@@ -115,7 +113,7 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
       },
     );
   const model = replaced ?? prepared.model;
-  await checkLoads(model, target.executor, options);
+  if (!half?.report.comparison) await checkLoads(model, target.executor, options);
   const covered = method === "static" ? await measureCoverage(simplified, model, notes, target.quantization, options) : undefined;
   const legality = method === "static" ? violationsOf(model, target.quantization) : undefined;
   const saved = await saveModel(model, request.output, options);
@@ -132,11 +130,13 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
       ? { weights: weights.map(({ nodes, shape, ...one }) => ({ ...one, nodes: [...nodes], shape: [...shape] })) }
       : {}),
     productRatio: weights && productRatio(weights),
+    ...(half ? { half: half.report } : {}),
     ...(covered ? { coverage: covered.coverage } : {}),
     ...(legality ? { legality } : {}),
     skipped: notes.filter(({ kind }) => kind === "skipped"),
     warnings: [
       ...warnings,
+      ...(half?.warnings ?? []),
       ...(legality ?? []).slice(0, shownViolations).map(({ message }) => message),
       ...(covered?.warnings ?? []),
       ...(await growth(request, saved.bytes)),
@@ -159,29 +159,6 @@ async function requireScalesPerChannel(simplified: Model): Promise<void> {
   if (simplified.opset < perChannelOpset) await runPass(upgradeOpset, simplified.clone(), {}, ortEvaluate);
 }
 
-/** The quantized model runs once, in a process of its own, before anything is written: some graphs crash a runtime outright. */
-async function checkLoads(model: Model, executorName: ExecutorName, { signal }: RunOptions): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "edgewright-"));
-  try {
-    const path = join(folder, "quantized.onnx");
-    await saveModel(model, path, { signal });
-    const { feeds } = randomInputs(modelInputs(model));
-    await measureProcess(path, feeds, { signal, executorName, processes: 1, runs: 1 });
-  } catch (cause) {
-    if (!(cause instanceof EdgewrightError)) throw cause;
-    throw new EdgewrightError(
-      "QUANTIZED_FAILS",
-      `The quantized model does not run in ${executorName}, so it was not written: ${cause.message}`,
-      {
-        hint: "Leave nodes in float with --exclude, or try another --method.",
-        cause,
-      },
-    );
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
 async function growth(request: QuantizeRequest, bytes: number): Promise<string[]> {
   const before = await fileBytes(request.evaluation.model);
   return bytes < before ? [] : [`The file did not become smaller: ${before} bytes before, ${bytes} after.`];
@@ -197,6 +174,7 @@ interface Ran {
   readonly samples: number;
   readonly weights?: readonly WeightReport[];
   readonly search?: QuantizeReport["search"];
+  readonly half?: Pick<HalfResult, "report" | "warnings">;
   /** The result, where it is not the prepared model itself. */
   readonly replaced?: Model;
 }
@@ -220,6 +198,17 @@ async function runSearch(request: QuantizeRequest, prepared: Prepared, options: 
   };
 }
 
+async function runHalf(
+  dtype: HalfType,
+  { half, exclude }: QuantizeRequest,
+  prepared: Prepared,
+  options: RunOptions,
+): Promise<Ran> {
+  const { model, target, source } = prepared;
+  const result = await convertToHalf(model, dtype, target, { ...half, exclude }, source, options);
+  return { notes: result.notes, samples: result.samples, replaced: result.model, half: result };
+}
+
 /** Quantizes the prepared model in place. */
 async function runMethod(
   method: QuantizeReport["method"],
@@ -238,7 +227,8 @@ async function runMethod(
       return { notes: await applied(quantizeStatic, model, params), samples };
     },
     dynamic: async () => ({ notes: await applied(quantizeDynamic, model, { row, convolutions, ...common }), samples }),
-    fp16: async () => ({ notes: await applied(float16, model, { ...common }), samples }),
+    fp16: () => runHalf("float16", request, prepared, options),
+    bf16: () => runHalf("bfloat16", request, prepared, options),
     "weight-only": () => quantizeWeights(model, row, { ...request.weights, convolutions, ...common }, source),
   };
   return runs[method]();
@@ -248,7 +238,7 @@ async function runMethod(
 async function prepare(method: QuantizeReport["method"], request: QuantizeRequest, options: RunOptions): Promise<Prepared> {
   if (method === "static") return calibrated(request, options);
   const { data, plugins } = request.evaluation;
-  if (method !== "weight-only" || (data === undefined && plugins.length === 0)) return plain(request, options);
+  if (!takesSamples(method) || (data === undefined && plugins.length === 0)) return plain(request, options);
   const setup = await openSetup({ evaluation: request.evaluation, target: request.target }, options);
   const model = setup.model.clone();
   await runPass(simplify, model, {}, ortEvaluate);
@@ -267,7 +257,7 @@ async function prepare(method: QuantizeReport["method"], request: QuantizeReques
 interface Prepared {
   readonly source?: MomentsSource;
   readonly model: Model;
-  readonly target: ReturnType<typeof findTarget>;
+  readonly target: TargetDef;
   readonly statistics: ReadonlyMap<string, ActivationStatistics>;
   readonly warnings: readonly string[];
   readonly samples: number;
@@ -275,17 +265,10 @@ interface Prepared {
   readonly calibration?: { readonly setup: Setup; readonly samples: AsyncIterable<PreparedSample>; readonly limit: number };
 }
 
-async function plain({ evaluation, target = "here" }: QuantizeRequest, options: RunOptions): Promise<Prepared> {
+async function plain({ evaluation, target }: QuantizeRequest, options: RunOptions): Promise<Prepared> {
   const model = await loadModel(evaluation.model, options);
-  const device = thisDevice();
   await runPass(simplify, model, {}, ortEvaluate);
-  return {
-    model,
-    target: findTarget(target, { arch: device.arch, instructionSets: device.instructionSets ?? [] }),
-    statistics: new Map(),
-    warnings: [],
-    samples: 0,
-  };
+  return { model, target: targetNamed(target), statistics: new Map(), warnings: [], samples: 0 };
 }
 
 async function calibrated(request: QuantizeRequest, options: RunOptions): Promise<Prepared> {

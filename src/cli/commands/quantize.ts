@@ -33,6 +33,9 @@ interface Flags extends EvaluationFlags {
   readonly headBits?: number;
   readonly threshold?: number;
   readonly averageBits?: number;
+  readonly weightsOnly?: boolean;
+  readonly halfIo?: boolean;
+  readonly maxError?: number;
   readonly json?: boolean;
 }
 
@@ -40,11 +43,13 @@ interface Flags extends EvaluationFlags {
 export function configure(command: Command): void {
   addEvaluationFlags(
     command
-      .description("Quantize a model for a target: INT8 static (calibrated), INT8 dynamic, FP16, or 4- and 8-bit weights alone.")
+      .description(
+        "Quantize a model for a target: INT8 static (calibrated), INT8 dynamic, FP16, BF16, or 4- and 8-bit weights alone.",
+      )
       .argument("[model]", "ONNX file; may come from --config instead")
       .requiredOption("-o, --output <file>", "the file to write"),
   )
-    .option("--method <method>", "static, dynamic, fp16 or weight-only (default static)")
+    .option("--method <method>", "static, dynamic, fp16, bf16 or weight-only (default: the target's, static for most)")
     .option("--ranges <method>", "auto, minmax, average, percentile, mse or entropy (default auto: a search by measured effect)")
     .option("--percentile <p>", "share of values kept by percentile ranges (default 99.99)", parseNumber)
     .option("--bias-correction", "move the mean error of rounded weights into the bias")
@@ -67,6 +72,9 @@ export function configure(command: Command): void {
     .option("--head-bits <n>", "weight-only: bits of the last matrices", integer)
     .option("--threshold <share>", "weight-only: 8 bits where the squared error exceeds this (default 0.04)", parseNumber)
     .option("--average-bits <n>", "weight-only: raise the worst matrices to 8 bits up to this average", parseNumber)
+    .option("--weights-only", "fp16, bf16: weights in 16 bits behind a Cast each, arithmetic in float32")
+    .option("--half-io", "fp16, bf16: inputs and outputs in 16 bits too")
+    .option("--max-error <share>", "fp16, bf16: largest relative error of an output (default 0.01, 0.05)", parseNumber)
     .option("--json", "print one JSON document")
     .addHelpText(
       "after",
@@ -96,6 +104,7 @@ async function run(model: string | undefined, flags: Flags): Promise<void> {
     calibrationSamples: flags.calibration,
     search: { weightBits: bits, searchMs: flags.searchTime, steps: flags.steps },
     weights: { bits, block, asymmetric, algorithm, scales, tableBits, headBits, threshold, averageBits },
+    half: { weightsOnly: flags.weightsOnly, halfIo: flags.halfIo, maxError: flags.maxError },
   };
   const report = await withProgress("quantize", (options) => quantizeFile(request, options));
   if (flags.json) printJson(quantizeReportSchema, report);
@@ -114,6 +123,7 @@ function print(report: QuantizeReport): void {
   printLine(`${how}, for ${report.target}: ${report.quantizedNodes} nodes quantized in ${formatMs(report.seconds * 1000)}`);
   if (report.search) printSearch(report.search);
   if (report.coverage) printCoverage(report.coverage);
+  if (report.half) printHalf(report.half);
   if (report.weights) printWeights(report.weights, report.productRatio);
   printSkipped(report);
   for (const warning of report.warnings) printNote(`warning: ${warning}`);
@@ -139,10 +149,10 @@ function printCoverage({ summary, unfused }: NonNullable<QuantizeReport["coverag
 }
 
 /** Nodes one by one; where most of a model has nothing to quantize (weight-only), by reason. */
-function printSkipped({ skipped, weights }: QuantizeReport): void {
-  if (skipped.length === 0) return;
+function printSkipped({ skipped, weights, half }: QuantizeReport): void {
+  if (skipped.length === 0 || (half && half.islands.length > 0)) return;
   printLine();
-  if (weights) {
+  if (weights || half) {
     const reasons = new Map<string, string[]>();
     for (const { subject, message } of skipped) reasons.set(message, [...(reasons.get(message) ?? []), subject]);
     const rows = [...reasons].map(([reason, subjects]) => [String(subjects.length), reason, subjects[0] as string]);
@@ -152,6 +162,25 @@ function printSkipped({ skipped, weights }: QuantizeReport): void {
   const shown = skipped.slice(0, 15);
   printLine(table([["stays float", "because"], ...shown.map(({ subject, message }) => [subject, message])], { maxWidth: 90 }));
   if (skipped.length > shown.length) printLine(`… and ${skipped.length - shown.length} more (--json lists all)`);
+}
+
+function printHalf(half: NonNullable<QuantizeReport["half"]>): void {
+  const { dtype, halfNodes, floatNodes, casts, stored, islands, comparison } = half;
+  printLine(
+    `${halfNodes} nodes compute in ${dtype}, ${floatNodes} in float32; ${stored} constants in ${dtype}, ${casts} casts of activations`,
+  );
+  if (comparison) {
+    const { runs, inputs, relativeError, bound, sqnr, removed } = comparison;
+    printLine(
+      `against the float model on ${runs} ${inputs} inputs: SQNR ${sqnr.toFixed(1)} dB, relative error ${relativeError.toPrecision(2)} (bound ${bound})`,
+    );
+    if (removed.length > 0) printLine(`taken back to float32 by measuring: ${removed.join(", ")}`);
+  }
+  if (islands.length === 0) return;
+  printLine();
+  const shown = islands.slice(0, 15).map(({ nodes, reasons }) => [nodes.join(", "), reasons.join("; ")]);
+  printLine(table([["float32 island", "because"], ...shown], { maxWidth: 90 }));
+  if (islands.length > shown.length) printLine(`… and ${islands.length - shown.length} more (--json lists all)`);
 }
 
 function printWeights(weights: NonNullable<QuantizeReport["weights"]>, ratio: number | undefined): void {

@@ -1,6 +1,8 @@
+import { usualHalf } from "../../passes/float16/row.ts";
 import type { QuantizationRow } from "../../passes/quantize/row.ts";
 import { ortWeightOnly } from "../../passes/quantize/weight-only/row.ts";
 import { defineTarget } from "../define.ts";
+import { ortHalf } from "./half-ops.ts";
 import { ortDynamicOps, ortGuard, ortIntegerOps } from "./integer-ops.ts";
 
 /** The youngest operator set that onnxruntime 1.30 loads. */
@@ -17,6 +19,7 @@ export const cpuRow = (
   dynamic: ortDynamicOps,
   guard: ortGuard,
   weightOnly: ortWeightOnly,
+  half: ortHalf,
   maxOpset: ortOpset,
   ...fields,
 });
@@ -91,6 +94,7 @@ export const ortWebWebgpu = defineTarget({
     floatScheme: "fp16",
     ops: {},
     dynamic: {},
+    half: usualHalf,
     source:
       "onnxruntime-web documentation, tutorials/web/ep-webgpu; microsoft/onnxruntime#21535 (INT8 no faster), #32578 (wrong numbers in the default entry)",
   }),
