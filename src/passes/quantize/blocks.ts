@@ -29,11 +29,11 @@ export function blocksOf({ graph }: Model, plan: QuantizationPlan): readonly Blo
   let start = 0;
   let layers: Node[] = [];
   const close = (end: number): void => {
-    const outputs = end === nodes.length - 1 ? graph.outputs : (live[end] as readonly Value[]);
     const before = start === 0 ? graph.inputs.filter((value) => !value.constant) : (live[start - 1] as readonly Value[]);
     // what only passes by is no result of the block
-    const made = outputs.filter((value) => !before.includes(value));
-    blocks.push({ inputs: before.map(({ name }) => name), outputs: made.map(({ name }) => name), layers });
+    const made = new Set(nodes.slice(start, end + 1).flatMap((node) => node.outputs));
+    const outputs = new Set([...(live[end] as readonly Value[]), ...graph.outputs].filter((value) => made.has(value)));
+    blocks.push({ inputs: before.map(({ name }) => name), outputs: [...outputs].map(({ name }) => name), layers });
     start = end + 1;
     layers = [];
   };
@@ -73,11 +73,10 @@ function leastUntil(counts: readonly number[], layersAt: readonly boolean[], fro
   return least;
 }
 
-/** For each position, the values that nodes up to it (or the graph's caller) made and later nodes read. */
+/** For each position, the values that nodes up to it (or the graph's caller) made and later nodes read; results count no longer than that. */
 function liveValues(nodes: readonly Node[], inputs: readonly Value[]): readonly (readonly Value[])[] {
   const places = new Map(nodes.map((node, i) => [node, i]));
   const lastUse = (value: Value): number => {
-    if (value.isGraphOutput) return Number.POSITIVE_INFINITY;
     let last = -1;
     for (const use of value.uses) last = Math.max(last, places.get(use.node) ?? Number.POSITIVE_INFINITY);
     return last;
