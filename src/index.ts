@@ -9,6 +9,7 @@ export { evaluate } from "./measure/evaluate.ts";
 export { inspectModel as inspect } from "./measure/inspect.ts";
 export { compareLatency, measureLatency } from "./measure/latency.ts";
 export { simplifyFile as simplify } from "./measure/simplify-file.ts";
+export { explain } from "./recipes/explain/index.ts";
 export { optimize } from "./recipes/optimize.ts";
 export { quantizeFile as quantize } from "./recipes/quantize.ts";
 export { train } from "./recipes/train/index.ts";

@@ -21,6 +21,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
   eval: { summary: "accuracy of a model on data, with its interval", load: () => import("./commands/eval.ts") },
   bench: { summary: "two models side by side: latency, memory, cold start, energy", load: () => import("./commands/bench.ts") },
   quantize: { summary: "one INT8 or FP16 file for a target", load: () => import("./commands/quantize.ts") },
+  explain: {
+    summary: "where a quantized model loses accuracy, and what to do about it",
+    load: () => import("./commands/explain.ts"),
+  },
   optimize: {
     summary: "the main job: the fastest file within a budget, with a report",
     load: () => import("./commands/optimize.ts"),

@@ -1,5 +1,6 @@
 export { type Budget, choose, compareCandidates, dropOf, paretoSet, ratioOf, violations } from "./budget.ts";
 export { type Coverage, coverageLine, coverageOf, coverageSchema, measureCoverage, unfusedPairs } from "./coverage.ts";
+export { type ExplainRequest, type Explanation, explain, explanationSchema } from "./explain/index.ts";
 export { type Candidate, candidateSchema, type Manifest, manifestSchema, type Sensitivity } from "./manifest.ts";
 export { observe } from "./observe.ts";
 export { type OptimizeRequest, optimize } from "./optimize.ts";

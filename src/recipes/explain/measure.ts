@@ -72,7 +72,9 @@ export async function measureNoise(
       done++;
     }
     if (done === 0)
-      throw new EdgewrightError("EXPLAIN_NO_SAMPLES", "There are no samples to compare the models on.", { hint: "Give more --data." });
+      throw new EdgewrightError("EXPLAIN_NO_SAMPLES", "There are no samples to compare the models on.", {
+        hint: "Give more --data.",
+      });
     return { totals, samples: done, kept };
   } finally {
     await float.release();
@@ -80,7 +82,8 @@ export async function measureNoise(
   }
 }
 
-const bytesOf = (tensors: Outputs): number => Object.values(tensors).reduce((sum, tensor) => sum + (tensor ? 4 * tensor.size : 0), 0);
+const bytesOf = (tensors: Outputs): number =>
+  Object.values(tensors).reduce((sum, tensor) => sum + (tensor ? 4 * tensor.size : 0), 0);
 
 interface Recorder {
   readonly totals: Totals;

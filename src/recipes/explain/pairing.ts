@@ -138,7 +138,9 @@ class Pairer {
     const float = this.#floats.get(node);
     const index = node.inputs.findIndex((input, i) => input?.constant && float?.inputs[i]?.constant?.dtype === "float32");
     const [integers, tensor] = [node.inputs[index]?.constant, float?.inputs[index]?.constant];
-    const dequantizer = [...(node.outputs[0]?.uses ?? [])].map((use) => use.node).find((one) => this.#graph.dequantizers.includes(one));
+    const dequantizer = [...(node.outputs[0]?.uses ?? [])]
+      .map((use) => use.node)
+      .find((one) => this.#graph.dequantizers.includes(one));
     const scheme = dequantizer && this.#graph.schemeOf(dequantizer);
     if (!float || !integers || !tensor || !scheme || integers.dtype === "float32" || `${integers.shape}` !== `${tensor.shape}`)
       return undefined;

@@ -87,7 +87,8 @@ export class LayerTotals {
 
   constructor({ float, weight, unit }: WatchedLayer) {
     const def = unit.def;
-    this.#axis = weight && def && unit.weight ? linkedOutputAxis(float, def, { port: weight.index, axis: unit.weight.axis }) : undefined;
+    this.#axis =
+      weight && def && unit.weight ? linkedOutputAxis(float, def, { port: weight.index, axis: unit.weight.axis }) : undefined;
   }
 
   addAccumulated(reference: Float32Array, other: ArrayLike<number>, shape: readonly number[]): void {
@@ -141,7 +142,11 @@ export class Totals {
 }
 
 /** Reals of a run's result; undefined where it has another size than the float model's. */
-export function comparable(reference: Tensor | undefined, other: Tensor | undefined, grid?: Grid): [Float32Array, ArrayLike<number>] | undefined {
+export function comparable(
+  reference: Tensor | undefined,
+  other: Tensor | undefined,
+  grid?: Grid,
+): [Float32Array, ArrayLike<number>] | undefined {
   if (!reference || !other || reference.size !== other.size || reference.dtype !== "float32") return undefined;
   return [toFloat32(reference), realsOf(other, grid)];
 }

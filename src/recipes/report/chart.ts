@@ -6,7 +6,7 @@ import { Markup } from "./html.ts";
 
 type Option = Parameters<ReturnType<typeof echarts.init>["setOption"]>[0];
 
-const ink = "#334155";
+export const ink = "#334155";
 const colours: Readonly<Record<string, string>> = {
   baseline: "#64748b",
   chosen: "#0f766e",
@@ -15,7 +15,7 @@ const colours: Readonly<Record<string, string>> = {
 };
 
 /** Draws a chart as SVG text, on the server: the page needs no script. */
-function draw(option: Option, width: number, height: number, label: string): Markup {
+export function draw(option: Option, width: number, height: number, label: string): Markup {
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
   try {
     chart.setOption({ animation: false, textStyle: { fontFamily: "system-ui, sans-serif", color: ink }, ...option });
@@ -26,7 +26,7 @@ function draw(option: Option, width: number, height: number, label: string): Mar
   }
 }
 
-const axis = (name: string) => ({
+export const axis = (name: string) => ({
   name,
   nameLocation: "middle" as const,
   nameGap: 32,
