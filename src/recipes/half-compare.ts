@@ -5,9 +5,10 @@ import { encodeOnnx } from "../formats/onnx/index.ts";
 import { isFloat, type Model, type Outputs, type Tensor, tensorOf, toFloat32 } from "../ir/index.ts";
 import { randomInputs } from "../measure/random-inputs.ts";
 import { runOutputs } from "../measure/run-outputs.ts";
+import type { Session } from "../runtime/executor.ts";
 import type { ExecutorName } from "../runtime/executors.ts";
-import { loadExecutor } from "../runtime/executors.ts";
 import { saveModel } from "../runtime/model-file.ts";
+import { ortNode } from "../runtime/ort-node.ts";
 import { EdgewrightError } from "../util/errors.ts";
 import type { RunOptions } from "../util/progress.ts";
 import type { MomentsSource } from "./quantize-weights.ts";
@@ -29,13 +30,8 @@ const randomRuns = 3;
  * Runs the float model on calibration samples, or on random inputs where there are none. A sample that takes several calls (a generated
  * sequence) counts each. Undefined where the model does not run on random inputs.
  */
-export async function referenceOf(
-  model: Model,
-  executorName: ExecutorName,
-  source: MomentsSource | undefined,
-): Promise<Reference | undefined> {
-  const executor = await loadExecutor(executorName);
-  const session = await executor.load(encodeOnnx(model), { threads: source?.threads ?? 1 });
+export async function referenceOf(model: Model, source: MomentsSource | undefined): Promise<Reference | undefined> {
+  const session = await ortNode.load(encodeOnnx(model), { threads: source?.threads ?? 1 });
   const feeds: Outputs[] = [];
   const outputs: Outputs[] = [];
   let bytes = 0;
@@ -60,9 +56,7 @@ export async function referenceOf(
   return feeds.length > 0 ? { feeds, outputs, inputs: source ? "calibration" : "random" } : undefined;
 }
 
-type Recording = Awaited<ReturnType<Awaited<ReturnType<typeof loadExecutor>>["load"]>>;
-
-async function recordSamples(session: Recording, source: MomentsSource, full: () => boolean): Promise<void> {
+async function recordSamples(session: Session, source: MomentsSource, full: () => boolean): Promise<void> {
   for await (const sample of source.samples()) {
     source.signal?.throwIfAborted();
     if (source.run) await source.run({ session, sample, signal: source.signal });
@@ -71,7 +65,7 @@ async function recordSamples(session: Recording, source: MomentsSource, full: ()
   }
 }
 
-async function recordRandom(session: Recording, model: Model): Promise<void> {
+async function recordRandom(session: Session, model: Model): Promise<void> {
   try {
     for (let seed = 1; seed <= randomRuns; seed++) await session.run(randomInputs(modelInputs(model), { seed }).feeds);
   } catch (error) {

@@ -116,9 +116,9 @@ class Refiner {
   }
 
   #remove({ key, title, computesHalf }: Item, why: string): void {
-    this.#removed.push(title);
-    if (computesHalf) this.#floatNodes.set(key, `measured: ${why}`);
-    else this.#excluded.add(key);
+    this.#removed.push(computesHalf ? title : `weights of ${title}`);
+    this.#floatNodes.set(key, `measured: ${why}`);
+    if (!computesHalf) this.#excluded.add(key);
   }
 
   #convert(without: readonly string[]): Promise<Converted> {
@@ -139,7 +139,7 @@ class Refiner {
       return { comparison, failure: problemOf(comparison, bound) };
     } catch (error) {
       if (!(error instanceof EdgewrightError)) throw error;
-      return { comparison: undefined, failure: sentence(error.message) };
+      return { comparison: undefined, failure: error.code === "JOB_DIED" ? "the runtime crashes" : sentence(error.message) };
     }
   }
 }

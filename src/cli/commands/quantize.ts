@@ -74,7 +74,7 @@ export function configure(command: Command): void {
     .option("--average-bits <n>", "weight-only: raise the worst matrices to 8 bits up to this average", parseNumber)
     .option("--weights-only", "fp16, bf16: weights in 16 bits behind a Cast each, arithmetic in float32")
     .option("--half-io", "fp16, bf16: inputs and outputs in 16 bits too")
-    .option("--max-error <share>", "fp16, bf16: largest relative error of an output (default 0.01, 0.05)", parseNumber)
+    .option("--max-error <share>", "fp16, bf16: largest relative error of an output (default 0.02, 0.1)", parseNumber)
     .option("--json", "print one JSON document")
     .addHelpText(
       "after",

@@ -4,6 +4,7 @@ import { FlowGraph } from "./min-cut.ts";
 import type { HalfPlan } from "./outcome.ts";
 import type { Float16Params } from "./params.ts";
 import { floatReason, touchesFloat } from "./reasons.ts";
+import { usualHalf } from "./row.ts";
 import { halfFacts, isFloat32 } from "./types.ts";
 import { type Actor, type Edge, holdsGraphs, wiringOf } from "./wiring.ts";
 
@@ -17,7 +18,7 @@ export function planHalf(model: Model, params: Float16Params): HalfPlan {
   const edges = wiringOf(model);
   const nodes = [...allNodes(model.graph)].filter((node) => touchesFloat(node) && !holdsGraphs(node));
   const reasons = new Map(nodes.map((node) => [node, floatReason(node, model, params, half)]));
-  const sides = new Sides(edges, reasons, savings(model, nodes));
+  const sides = new Sides(edges, reasons, savings(model, nodes), boundaryOf(params));
   const isHalf = (actor: Actor): boolean => (actor === "boundary" ? !params.keepIo : sides.isHalf(actor));
   const chosen = new Set(nodes.filter(isHalf));
   const floats = nodes.filter((node) => !chosen.has(node));
@@ -25,6 +26,15 @@ export function planHalf(model: Model, params: Float16Params): HalfPlan {
   const because = "lies between float32 nodes: casts around it would cost more than it saves";
   return { edges, isHalf, half: chosen, grown, floats: new Map(floats.map((node) => [node, reasons.get(node) ?? because])) };
 }
+
+type Boundary = "free" | "float32" | "half";
+
+/**
+ * Where a target computes in 16 bits throughout, casts at inputs and outputs are there anyway and cost nothing. Where it computes a few
+ * ops so, each has to earn its casts.
+ */
+const boundaryOf = ({ keepIo, row = usualHalf, dtype }: Float16Params): Boundary =>
+  keepIo ? (row[dtype] === "all" ? "free" : "float32") : "half";
 
 /** Extents that only run time tells count as this. */
 const assumedExtent = 16;
@@ -34,14 +44,16 @@ const elements = (shape: Shape | undefined): number =>
 /** Cost of a cast in bytes moved: four read, two written an element, and the call itself. */
 const castCost = (value: Value): number => 6 * elements(value.type?.shape) + 4096;
 
-/** What each node saves in 16 bits, in bytes moved; four multiplications take about as long as a byte. */
+/** What each node saves in 16 bits, in bytes moved and held; four multiplications take about as long as a byte. */
 function savings(model: Model, nodes: readonly Node[]): ReadonlyMap<Node, number> {
   const costs = modelCost(model).nodes;
   return new Map(
     nodes.map((node) => {
       const touched = [...node.inputs, ...node.outputs].filter((value) => value && isFloat32(value.type)) as Value[];
+      const constants = touched.reduce((sum, value) => sum + (value.constant ? 2 * elements(value.type?.shape) : 0), 0);
       const moved = touched.reduce((sum, value) => sum + 2 * elements(value.type?.shape), 0);
-      return [node, 1 + moved + (costs.get(node)?.macs ?? 0) / 4];
+      const cost = costs.get(node);
+      return [node, 1 + constants + (cost ? cost.bytes / 2 + cost.macs / 4 : moved)];
     }),
   );
 }
@@ -49,9 +61,16 @@ function savings(model: Model, nodes: readonly Node[]): ReadonlyMap<Node, number
 class Sides {
   readonly #flow = new FlowGraph();
   readonly #vertices = new Map<Actor, number>();
+  readonly #boundary: Boundary;
   readonly #half: readonly boolean[];
 
-  constructor(edges: ReadonlyMap<Value, Edge>, reasons: ReadonlyMap<Node, string | undefined>, saved: ReadonlyMap<Node, number>) {
+  constructor(
+    edges: ReadonlyMap<Value, Edge>,
+    reasons: ReadonlyMap<Node, string | undefined>,
+    saved: ReadonlyMap<Node, number>,
+    boundary: Boundary,
+  ) {
+    this.#boundary = boundary;
     for (const [node, reason] of reasons) {
       const vertex = this.#vertexOf(node);
       if (reason === undefined) this.#flow.connect(0, vertex, saved.get(node) ?? 1);
@@ -71,16 +90,18 @@ class Sides {
     if (vertex === undefined) {
       vertex = this.#flow.addVertex();
       this.#vertices.set(actor, vertex);
-      if (actor === "float32") this.#flow.connect(vertex, 1, Number.POSITIVE_INFINITY);
+      const end = actor === "boundary" ? this.#boundary : actor;
+      if (end === "half") this.#flow.connect(0, vertex, Number.POSITIVE_INFINITY);
+      if (end === "float32") this.#flow.connect(vertex, 1, Number.POSITIVE_INFINITY);
     }
     return vertex;
   }
 
-  /** A value is cast at most once in each direction, however many nodes read it. Casts at the model's boundary are needed anyway. */
+  /** A value is cast at most once in each direction, however many nodes read it. */
   #addEdge({ value, producer, consumers }: Edge): void {
-    if (!producer || producer === "boundary") return;
-    const readers = new Set(consumers.map(({ actor }) => actor).filter((actor) => actor !== "boundary"));
-    if (readers.size === 0) return;
+    const counts = (actor: Actor): boolean => actor !== "boundary" || this.#boundary !== "free";
+    const readers = new Set(consumers.map(({ actor }) => actor).filter(counts));
+    if (!producer || !counts(producer) || readers.size === 0) return;
     const cost = castCost(value);
     const from = this.#vertexOf(producer);
     const [widened, narrowed] = [this.#flow.addVertex(), this.#flow.addVertex()];

@@ -13,9 +13,9 @@ export const limitOf = ({ limit }: Float16Params, { largest }: HalfFacts): numbe
 /** Why a node computes in float32; undefined when it may compute in the 16-bit type. */
 export function floatReason(node: Node, model: Model, params: Float16Params, half: HalfFacts): string | undefined {
   const key = nodeKey(node);
+  const known = params.floatNodes.get(key);
+  if (known) return known;
   if (params.exclude.includes(key)) return "excluded";
-  const measured = params.floatNodes.get(key);
-  if (measured) return measured;
   if (params.weightsOnly) return `only weights are to be ${half.dtype}`;
   const def = lookupOp(node, model.opsets);
   return (
