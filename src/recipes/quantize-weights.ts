@@ -14,6 +14,7 @@ import type { RunSample } from "../measure/task.ts";
 import type { Note } from "../passes/define.ts";
 import { runPass } from "../passes/manager.ts";
 import type { QuantizationRow } from "../passes/quantize/row.ts";
+import { quantizeWeightChannels } from "../passes/quantize/weight-channels.ts";
 import {
   InputMoments,
   type MeasureMoments,
@@ -184,6 +185,12 @@ export async function quantizeWeights(
   source?: MomentsSource,
 ): Promise<WeightOnlyResult> {
   const weights: WeightReport[] = [];
+  // without integer kernels blocks would only be unpacked: int8 with a scale per channel is what every runtime reads
+  if (row.quantizable === false && params.bits === 8 && params.block === undefined) {
+    const onWeight = ({ channels: _, ...report }: WeightReport & { channels?: number }) => weights.push(report);
+    const { notes } = await runPass(quantizeWeightChannels, model, { exclude: params.exclude, onWeight }, ortEvaluate);
+    return { notes, weights, samples: 0 };
+  }
   const given = Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined));
   const counting = source && counted(source);
   const moments = counting ? { moments: measureMoments(model.clone(), counting) } : {};
