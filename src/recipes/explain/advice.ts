@@ -1,6 +1,8 @@
 import type { ActivationNoise, Advice, Explanation, Gain, LayerNoise, WeightNoise } from "./schema.ts";
 
 type Facts = Pick<Explanation, "layers" | "activations" | "weights" | "tables" | "unmatched" | "sqnr"> & {
+  /** Whether parts were put back to float at all. */
+  readonly tried: boolean;
   /** Nodes that were tried in float together, and what the outputs gained. */
   readonly together: { readonly nodes: readonly string[]; readonly gain: number; readonly error: number } | undefined;
 };
@@ -13,6 +15,8 @@ const significant = 2;
 const dominantShare = 0.25;
 /** dB at which outputs of 8-bit models are as good as float ones for most tasks: 1 % of the signal's amplitude. */
 const fineSqnr = 40;
+/** Mean share of a layer's noise that is a constant offset, above which corrected biases are worth a try. */
+const muchOffset = 0.1;
 
 const counts = (gain: Gain | null): gain is Gain =>
   gain !== null && gain.db >= leastGain && gain.db > significant * (gain.error ?? Number.POSITIVE_INFINITY);
@@ -96,7 +100,7 @@ function forActivation(activation: ActivationNoise, gain: Gain): Draft {
   };
 }
 
-function forModel({ sqnr, layers, unmatched, together }: Facts, found: readonly Advice[]): Advice[] {
+function forModel({ sqnr, layers, unmatched, together, tried }: Facts, found: readonly Advice[]): Advice[] {
   const advice: Advice[] = [];
   const whole = (kind: Advice["kind"], text: string): void =>
     void advice.push({ kind, subject: null, text, gain: null, error: null });
@@ -108,7 +112,7 @@ function forModel({ sqnr, layers, unmatched, together }: Facts, found: readonly 
   const worst = found[0]?.gain ?? 0;
   const even = 1 - 10 ** (-worst / 10) < dominantShare;
   if (sqnr >= fineSqnr) whole("fine", `the outputs keep ${sqnr.toFixed(1)} dB: little is left to gain`);
-  else if (even && layers.length > 0) {
+  else if (even && tried) {
     const most = worst > 0 ? `no part alone costs more than ${cost({ db: worst })}` : "no part alone costs more than chance";
     whole(
       "learned-rounding",
@@ -116,7 +120,7 @@ function forModel({ sqnr, layers, unmatched, together }: Facts, found: readonly 
     );
   }
   const offset = offsetOf(layers);
-  if (offset > 0.3 && sqnr < fineSqnr)
+  if (offset > muchOffset && sqnr < fineSqnr)
     whole(
       "bias-correction",
       `${percent(offset)} of the layers' noise are constant offsets of channels: correct the biases (--bias-correction, or --ranges auto)`,
@@ -126,8 +130,8 @@ function forModel({ sqnr, layers, unmatched, together }: Facts, found: readonly 
   return advice;
 }
 
-/** Median over layers with weights. */
+/** Mean over layers with weights. */
 function offsetOf(layers: readonly LayerNoise[]): number {
-  const shares = layers.flatMap(({ offsetShare }) => (offsetShare === null ? [] : [offsetShare])).sort((a, b) => a - b);
-  return shares[Math.floor(shares.length / 2)] ?? 0;
+  const shares = layers.flatMap(({ offsetShare }) => (offsetShare === null ? [] : [offsetShare]));
+  return shares.reduce((sum, share) => sum + share, 0) / Math.max(1, shares.length);
 }

@@ -15,6 +15,7 @@ import { adviseOn } from "./advice.ts";
 import { describeNoise } from "./document.ts";
 import { type Measured, type MeasureOptions, measureNoise } from "./measure.ts";
 import { type Pairing, pairModels } from "./pairing.ts";
+import { rescaledLike } from "./rescaled.ts";
 import type { Explanation } from "./schema.ts";
 import { decibels } from "./totals.ts";
 import { measureTogether, measureWhatIfs, suspectName, suspectsOf, type WhatIf } from "./what-if.ts";
@@ -78,7 +79,7 @@ export async function explain(request: ExplainRequest, options: RunOptions = {})
     samples: measured.samples,
     runs: totals.runs,
     outputs: [...totals.outputs].map(([name, { ratio }]) => ({ name, sqnr: decibels(ratio) })),
-    advice: adviseOn({ ...facts, together }),
+    advice: adviseOn({ ...facts, together, tried: whatIfs.length > 0 }),
     ...facts,
     warnings: [...setup.warnings, ...missed(pairing, measured, whatIfs)],
     seconds: (performance.now() - started) / 1000,
@@ -90,24 +91,36 @@ export async function explain(request: ExplainRequest, options: RunOptions = {})
   return explanation;
 }
 
-/** Files of our own passes were made of the simplified model, those of other tools often of the model as it is: what matches better counts. */
+/**
+ * What the quantized model was made of: files of our own passes of the simplified model, with channels rescaled or not, those of other
+ * tools often of the model as it is. What matches best counts.
+ */
 async function pairBest(setup: Setup, quantized: Model): Promise<{ pairing: Pairing; reference: Explanation["reference"] }> {
   const row: QuantizationRow = setup.target.quantization;
   const simplified = setup.model.clone();
   await runPass(simplify, simplified, {}, ortEvaluate);
   inferShapes(simplified);
-  const pairing = pairModels(simplified, quantized, row);
-  if (pairing.unmatched.length === 0 && pairing.layers.length > 0) return { pairing, reference: "simplified" };
-  const original = await atWorkingOpset(setup.model);
-  inferShapes(original, { invalid: "warn" });
-  const other = pairModels(original, quantized, row);
-  const best = other.layers.length > pairing.layers.length ? other : pairing;
-  if (best.layers.length === 0)
-    throw new EdgewrightError("EXPLAIN_NOTHING", whyNothing(best), {
-      subject: "quantized model",
+  const tries: { pairing: Pairing; reference: Explanation["reference"] }[] = [];
+  const attempt = (reference: Explanation["reference"], model: Model): boolean => {
+    const pairing = pairModels(model, quantized, row);
+    tries.push({ pairing, reference });
+    return pairing.unmatched.length === 0 && pairing.layers.length > 0;
+  };
+  if (!attempt("simplified", simplified)) {
+    const rescaled = rescaledLike(simplified, quantized, row);
+    if (!rescaled || !attempt("rescaled", rescaled)) {
+      const original = await atWorkingOpset(setup.model);
+      inferShapes(original, { invalid: "warn" });
+      attempt("original", original);
+    }
+  }
+  const best = tries.reduce((kept, one) => (one.pairing.layers.length > kept.pairing.layers.length ? one : kept));
+  if (best.pairing.layers.length === 0)
+    throw new EdgewrightError("EXPLAIN_NOTHING", whyNothing(best.pairing), {
+      subject: setup.modelPath,
       hint: "explain reads models with QuantizeLinear and DequantizeLinear nodes (edgewright quantize --method static), and the float model that they were made of.",
     });
-  return { pairing: best, reference: best === other ? "original" : "simplified" };
+  return best;
 }
 
 const whyNothing = ({ unmatched }: Pairing): string =>

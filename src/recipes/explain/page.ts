@@ -53,7 +53,7 @@ function headline({ sqnr, outputs, layers, advice, activations, unmatched }: Exp
       unmatched.length > 0 ? `${unmatched.length} more could not be compared` : "in integers, all compared",
     ),
     weakest ? tile("weakest alone", `${decibels(weakest.localSqnr)} dB`, `${weakest.opType} ${weakest.node}`) : "",
-    clipping ? tile("most clipped", percent(clipping.clipped), clipping.value) : "",
+    clipping && clipping.clipped > 0 ? tile("most clipped", percent(clipping.clipped), clipping.value) : "",
   ]}</div>
 <h2>What to do next</h2>
 <ol>${advice.map(({ text, gain, error }) => html`<li>${text}${gain !== null && error !== null ? html` <small>(± ${error.toFixed(1)} dB)</small>` : ""}</li>`)}</ol>`;
@@ -200,10 +200,17 @@ const unmatchedSection = ({ unmatched }: Explanation): Markup =>
     ? html``
     : html`<h2>Not compared</h2>${tableOf([["node", "op type", "because"], ...unmatched.map(({ node, opType, reason }) => [node, opType, reason])])}`;
 
+const references: Readonly<Record<Explanation["reference"], string>> = {
+  simplified: ", simplified as edgewright quantize does",
+  rescaled:
+    ", simplified, and with its channels scaled as equalization left them in the quantized model: values count in these scales",
+  original: "",
+};
+
 function methodSection({ float, quantized, reference, samples, runs, outputs }: Explanation): Markup {
   const rows = outputs.map(({ name, sqnr }) => [name, decibels(sqnr)]);
   return html`<h2>How it was measured</h2>
-<p>Float model: <code>${float.path}</code>, sha256 <code>${float.digest.slice(0, 16)}…</code>${reference === "simplified" ? ", simplified as edgewright quantize does" : ""}. Quantized model: <code>${quantized.path}</code>, sha256 <code>${quantized.digest.slice(0, 16)}…</code>, ${(quantized.bytes / 1e6).toFixed(2)} MB. ${samples} samples, ${runs} runs.</p>
+<p>Float model: <code>${float.path}</code>, sha256 <code>${float.digest.slice(0, 16)}…</code>${references[reference]}. Quantized model: <code>${quantized.path}</code>, sha256 <code>${quantized.digest.slice(0, 16)}…</code>, ${(quantized.bytes / 1e6).toFixed(2)} MB. ${samples} samples, ${runs} runs.</p>
 <p>SQNR is the sum of squares of the float model's values over the sum of squared differences, in dB. A gain is how many times less noise the outputs have with one part in float, all else quantized; its error is the standard error of a jackknife over runs.</p>
 ${tableOf([["output", "SQNR (dB)"], ...rows], { numeric: new Set([1]) })}`;
 }

@@ -1,6 +1,6 @@
 import { type Model, type Node, type Tensor, tensorOf, toFloat32, toNumbers, type Value } from "../../ir/index.ts";
 import { lookupOp, portIndex } from "../../ops/index.ts";
-import { type QdqGraph, readQdqGraph, type Scheme, type Unit } from "../../passes/quantize/legality/qdq-graph.ts";
+import { type Port, type QdqGraph, readQdqGraph, type Scheme, type Unit } from "../../passes/quantize/legality/qdq-graph.ts";
 import type { NodeMatch } from "../../passes/quantize/match-nodes.ts";
 import { channelLayout, clamp, roundEven } from "../../passes/quantize/parameters.ts";
 import { nodeKey } from "../../passes/quantize/plan.ts";
@@ -231,19 +231,25 @@ class Pairer {
 
   #weight({ weight }: Unit, float: Node): WatchedWeight | string | undefined {
     if (!weight?.scheme) return undefined;
-    const { scheme, value } = weight;
-    const integers = scheme.integers ?? roundedConstant(value, scheme, this.#pairs);
+    const { value } = weight;
+    const scheme = storedScheme(weight, this.#graph);
     const def = lookupOp(float, this.#reference.opsets);
     const port = def?.quantization?.weight?.input;
     const index = def && port !== undefined ? portIndex(def.inputs, port) : -1;
     const tensor = float.inputs[index]?.constant;
-    if (!integers || !tensor) return "its weights are not constant in both models";
-    if (`${tensor.shape}` !== `${integers.shape}`) return "its weights have another shape than the float model's";
-    const found = { value, index, scheme: { ...scheme, integers }, tensor };
+    if (!scheme || !tensor) return "its weights are not constant in both models";
+    if (`${tensor.shape}` !== `${scheme.integers.shape}`) return "its weights have another shape than the float model's";
+    const found = { value, index, scheme, tensor };
     return this.#loneStranger || areRounded(found)
       ? found
       : "its weights are not the float model's rounded: equalized, smoothed or trained since";
   }
+}
+
+/** How weights are stored, with their integers; undefined where they are float. */
+export function storedScheme({ scheme, value }: Port, graph: QdqGraph): WatchedWeight["scheme"] | undefined {
+  const integers = scheme && (scheme.integers ?? roundedConstant(value, scheme, pairsOf(graph)));
+  return integers && { ...scheme, integers };
 }
 
 /** Integers of weights that the file holds as floats behind a pair of their own. */

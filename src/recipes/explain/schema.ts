@@ -100,8 +100,11 @@ export const explanationSchema = z.object({
   schema: z.literal("edgewright/explanation@1"),
   float: z.object({ path: z.string(), digest: z.string() }),
   quantized: z.object({ path: z.string(), digest: z.string(), bytes: z.number() }),
-  /** What the quantized model was compared with: the float model simplified, or as it is. */
-  reference: z.enum(["simplified", "original"]),
+  /**
+   * What the quantized model was compared with: the float model simplified, simplified with its channels rescaled as equalization left
+   * them (values count in these scales), or as it is.
+   */
+  reference: z.enum(["simplified", "rescaled", "original"]),
   target: z.string(),
   samples: z.number(),
   /** Runs of the model: several a sample where a plug-in drives it. */

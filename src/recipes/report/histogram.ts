@@ -48,6 +48,7 @@ export function histogramChart(distributions: readonly Distribution[], title: st
         ...axis("count"),
         nameGap: 32,
         minInterval: 1,
+        axisLine: { onZero: false },
         axisLabel: { color: ink, formatter: (y: number) => (y >= 4 ? `1e${y}` : String(10 ** y)) },
       },
       series: distributions.map(({ name, counts, colour }, i) => ({
