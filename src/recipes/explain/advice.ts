@@ -116,7 +116,7 @@ function forModel({ sqnr, layers, unmatched, together, tried }: Facts, found: re
     const most = worst > 0 ? `no part alone costs more than ${cost({ db: worst })}` : "no part alone costs more than chance";
     whole(
       "learned-rounding",
-      `error accumulates evenly over ${layers.length} layers, ${most}: learned rounding and corrected biases (--ranges auto)`,
+      `error accumulates evenly over ${layers.length} layers, ${most}: learned rounding and corrected biases (--ranges auto, more --steps)`,
     );
   }
   const offset = offsetOf(layers);

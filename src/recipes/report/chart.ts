@@ -2,7 +2,7 @@ import * as echarts from "echarts";
 import { dropOf, ratioOf, sizeOf } from "../budget.ts";
 import type { Candidate, Manifest } from "../manifest.ts";
 import { megabytes, unitText } from "../summary.ts";
-import { Markup } from "./html.ts";
+import { escapeHtml, Markup } from "./html.ts";
 
 type Option = Parameters<ReturnType<typeof echarts.init>["setOption"]>[0];
 
@@ -20,7 +20,7 @@ export function draw(option: Option, width: number, height: number, label: strin
   try {
     chart.setOption({ animation: false, textStyle: { fontFamily: "system-ui, sans-serif", color: ink }, ...option });
     const svg = chart.renderToSVGString();
-    return new Markup(svg.replace("<svg ", `<svg role="img" aria-label="${label}" `));
+    return new Markup(svg.replace("<svg ", `<svg role="img" aria-label="${escapeHtml(label)}" `));
   } finally {
     chart.dispose();
   }
