@@ -64,8 +64,9 @@ class Watcher {
     const def = lookupOp(node, this.#model.opsets);
     const [first] = node.outputs;
     if (!def?.partialSums || !first || node.domain !== "") return;
+    const { next } = node; // what is added stands before it
     const sum = def.partialSums(this.#call(node, def));
-    if (sum) this.#watch(this.#largest(sum, node.next), first.name, "sum");
+    if (sum) this.#watch(this.#largest(sum, next), first.name, "sum");
   }
 
   #call(node: Node, def: OpDef): PartialSumCall {
