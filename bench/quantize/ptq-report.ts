@@ -20,8 +20,12 @@ interface Row {
   readonly seconds: number;
 }
 
-const peers: { rows: Row[]; float: { model: string; metric: string; value: number }[]; device: string; versions: Record<string, string> } =
-  read("ptq-peers.json");
+const peers: {
+  rows: Row[];
+  float: { model: string; metric: string; value: number }[];
+  device: string;
+  versions: Record<string, string>;
+} = read("ptq-peers.json");
 const ours: Row[] = read("ptq.json");
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
@@ -62,7 +66,9 @@ for (const model of ptqModels) {
   const own = ours.filter((row) => row.model === model);
   if (own.length === 0) continue;
   const float = peers.float.find((row) => row.model === model);
-  const ranked = [...groups(model)].sort((a, b) => mean(b[1].map(({ change }) => change)) - mean(a[1].map(({ change }) => change)));
+  const ranked = [...groups(model)].sort(
+    (a, b) => mean(b[1].map(({ change }) => change)) - mean(a[1].map(({ change }) => change)),
+  );
   const [best] = ranked;
   sections.push(
     `## ${model}\n\nFP32 ${float?.metric} ${float?.value.toFixed(2)}. Ours: ${own.map(({ recipe }) => recipe).join("; ")}.\n\n| variant | change | agreement % | KL | SQNR dB | seconds |\n| --- | --: | --: | --: | --: | --: |\n${[

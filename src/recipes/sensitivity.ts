@@ -12,12 +12,11 @@ import { divergences, mean, outputsOf } from "./ptq/divergence.ts";
 import { quantized } from "./ptq/quantized.ts";
 import type { Recipe } from "./ptq/recipe.ts";
 
-/** Inputs that a layer is judged on. */
-const looked = 64;
-
 export interface SensitivityOptions {
   /** Milliseconds after which the rest is left unmeasured. */
   readonly timeMs: number;
+  /** Inputs that a layer is judged on, at most; default 64. */
+  readonly samples?: number;
   /** For how many of the worst nodes weights and activations are told apart. */
   readonly split?: number;
 }
@@ -29,9 +28,9 @@ export interface SensitivityOptions {
 export async function measureSensitivity(
   recipe: Recipe,
   context: PtqContext,
-  { timeMs, split = 8 }: SensitivityOptions,
+  { timeMs, samples = 64, split = 8 }: SensitivityOptions,
 ): Promise<Sensitivity[]> {
-  const feeds = context.feeds.slice(0, looked);
+  const feeds = context.feeds.slice(0, samples);
   const model = recipe.model.clone();
   inferShapes(model);
   const excluded = new Set(recipe.options.exclude);

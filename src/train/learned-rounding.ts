@@ -11,6 +11,8 @@ export interface RoundedWeight {
   readonly axis: number | undefined;
   /** Largest magnitude of its integers. */
   readonly limit: number;
+  /** Whether the scales are learned too. */
+  readonly learnScales: boolean;
 }
 
 export interface LearnedRounding {
@@ -23,6 +25,9 @@ export interface LearnedRounding {
 export const roundingPull = "rounding_pull";
 export const roundingExponent = "rounding_exponent";
 export const roundingName = (weight: string): string => `${weight}/rounding`;
+export const weightExponentName = (weight: string): string => `${weight}/exponent`;
+/** One unit of a scale's parameter: e^0.01 of the scale. */
+const exponentUnit = 0.01;
 export const shiftName = (bias: string): string => `${bias}/shift`;
 /** One unit of a bias's parameter, in units of its largest magnitude. */
 const shiftUnit = 0.02;
@@ -69,8 +74,7 @@ export function learnRounding(training: TrainingGraph, { weights, biases }: Lear
         b.scalar(-weight.limit),
         b.scalar(weight.limit),
       ]);
-      const shape = tensor.shape.map((dim, i) => (i === weight.axis ? dim : 1));
-      return b.mul(integers, b.constant(tensorOf("float32", weight.axis === undefined ? [] : shape, weight.scales), "scales"));
+      return b.mul(integers, scalesOf(training, weight, tensor));
     });
     for (const { node, index } of users) node.setInput(index, rounded);
   }
@@ -79,6 +83,24 @@ export function learnRounding(training: TrainingGraph, { weights, biases }: Lear
   const total = pulls.reduce((sum, pull) => b.add(sum, pull));
   return b.mul(total, training.hyperparameter(roundingPull, 0));
 }
+
+/** The scales, shaped to multiply the weight; s·e^(0.01·u) with u the parameter where they are learned. */
+function scalesOf(training: TrainingGraph, weight: RoundedWeight, tensor: Tensor): Value {
+  const { b } = training;
+  const shape = weight.axis === undefined ? [] : tensor.shape.map((dim, i) => (i === weight.axis ? dim : 1));
+  const scales = b.constant(tensorOf("float32", shape, weight.scales), "scales");
+  if (!weight.learnScales) return scales;
+  const zeros = tensorOf("float32", shape, new Float32Array(weight.scales.length));
+  const u = training.parameter(weightExponentName(weight.name), zeros, { decay: false });
+  return b.mul(scales, b.exp(b.mul(u, exponentUnit)));
+}
+
+/** Scales with their trained exponents. */
+export const trainedWeightScales = (weight: RoundedWeight, exponents: Tensor | undefined): Float32Array => {
+  if (!exponents) return weight.scales;
+  const u = toFloat32(exponents);
+  return weight.scales.map((scale, c) => scale * Math.exp(exponentUnit * (u[c] as number)));
+};
 
 function pullOf(training: TrainingGraph, h: Value): Value {
   const { b } = training;

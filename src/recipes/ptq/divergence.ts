@@ -44,16 +44,15 @@ export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 
 /** A channel's error counts relative to at least this share of the mean energy of all channels. */
-const leastEnergy = 1e-6;
+const leastEnergy = 1e-4;
 /** Last axes longer than this are no channels. */
 const mostChannels = 4096;
 /** With fewer rows a channel's energy is that of a few numbers, one of which may be all but zero. */
 const leastRows = 8;
 
 /**
- * √(mean e⁴) over mean y², channel by channel along the last axis, the mean over channels. Channels apart: box coordinates must not drown
- * the scores beside them in one tensor. Fourth powers: a few results that miss by much (the rare high scores that clipping cuts off) matter
- * more than the same energy spread over all; for evenly spread errors it is √3 times the relative squared error.
+ * Squared error over squared signal, channel by channel along the last axis, the mean over channels: box coordinates must not drown the
+ * scores that stand beside them in one tensor.
  */
 function relativeError(reference: Tensor, tensor: Tensor): number {
   const a = toFloat32(reference);
@@ -65,13 +64,11 @@ function relativeError(reference: Tensor, tensor: Tensor): number {
   for (let i = 0; i < a.length; i++) {
     const c = i % channels;
     signal[c] = (signal[c] as number) + (a[i] as number) ** 2;
-    noise[c] = (noise[c] as number) + ((a[i] as number) - (b[i] as number)) ** 4;
+    noise[c] = (noise[c] as number) + ((a[i] as number) - (b[i] as number)) ** 2;
   }
-  const rows = a.length / channels;
   const energy = signal.reduce((sum, x) => sum + x, 0) / channels;
-  if (energy === 0) return Math.sqrt(noise.reduce((sum, x) => sum + x, 0) / Math.max(1, a.length));
-  // √(noise/rows) ÷ (signal/rows)
-  const ratio = (x: number, c: number): number => Math.sqrt(x * rows) / Math.max(signal[c] as number, leastEnergy * energy);
+  if (energy === 0) return noise.reduce((sum, x) => sum + x, 0) / Math.max(1, a.length);
+  const ratio = (x: number, c: number): number => x / Math.max(signal[c] as number, leastEnergy * energy);
   const error = noise.reduce((sum, x, c) => sum + ratio(x, c), 0) / channels;
   return Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
 }

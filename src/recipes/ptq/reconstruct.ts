@@ -25,6 +25,8 @@ import {
   roundingPull,
   shiftedBias,
   shiftName,
+  trainedWeightScales,
+  weightExponentName,
 } from "../../train/learned-rounding.ts";
 import { optimizerSchema } from "../../train/optimizers.ts";
 import { pieceOf } from "../../train/program.ts";
@@ -278,7 +280,10 @@ function roundedWeights(
     const bits = choice?.bits ?? options.weightBits ?? 8;
     const reduced = context.row.weight.reduceRange;
     const limit = Math.min(reduced ? 63 : 127, 2 ** (bits - 1) - 1);
-    return [{ name, axis, limit, scales: choice?.scales ?? weightScales(tensor, axis, reduced, bits) }];
+    const scales = choice?.scales ?? weightScales(tensor, axis, reduced, bits);
+    // 8-bit grids are fine enough; powers of two are what they are
+    const learnScales = bits < 8 && !context.row.weight.powerOfTwo;
+    return [{ name, axis, limit, learnScales, scales }];
   });
 }
 
@@ -465,7 +470,7 @@ function merged(
     if (!v || !tensor) continue;
     found.weights.set(weight.name, {
       ...found.weights.get(weight.name),
-      scales: weight.scales,
+      scales: trainedWeightScales(weight, pieces.get(weightExponentName(weight.name))),
       integers: roundedIntegers(tensor, weight, v),
     });
   }

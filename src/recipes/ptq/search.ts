@@ -202,7 +202,8 @@ class Search {
     const worst = this.#sensitivity.map(({ node }) => node);
     const most = Math.max(2, Math.floor(mostFloat * worst.length));
     for (let count = 1; count <= most && !this.#late; count *= 2) {
-      if ((this.#sensitivity[count - 1]?.share ?? 0) * worst.length < outlier) break;
+      const stands = (this.#sensitivity[count - 1]?.share ?? 0) * worst.length;
+      if (stands < (count === 1 ? outlier : 1)) break;
       const present = this.#best as Recipe;
       const exclude = [...(best.options.exclude ?? []), ...worst.slice(0, count)];
       const name = `${best.name}, ${count} layer${count > 1 ? "s" : ""} in float`;
