@@ -129,6 +129,10 @@ const shiftUnitOf = (bias: Tensor): number =>
 const initializerOf = ({ graph }: TrainingGraph, name: string): Value | undefined =>
   [...graph.initializers].find((value) => value.name === name && value.uses.size > 0);
 
+/** The integers that parameters stand for before training. */
+export const nearestIntegers = (tensor: Tensor, weight: RoundedWeight): Int8Array =>
+  roundedIntegers(tensor, weight, tensorOf("float32", tensor.shape, floors(tensor, weight).parameter));
+
 /** The integers that trained parameters stand for. */
 export function roundedIntegers(tensor: Tensor, weight: RoundedWeight, parameters: Tensor): Int8Array {
   const { floor } = floors(tensor, weight);

@@ -7,8 +7,9 @@ import { lookupOp } from "../../ops/registry.ts";
 import { cutModel, valuesByName } from "../../passes/cut.ts";
 import { type Block, blocksOf } from "../../passes/quantize/blocks.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
-import { weightScales } from "../../passes/quantize/parameters.ts";
+import { powerOfTwoAbove, weightScales } from "../../passes/quantize/parameters.ts";
 import { type NodePlan, nodeKey, planQuantization, type QuantizationPlan } from "../../passes/quantize/plan.ts";
+import { dequantizedValues } from "../../passes/quantize/probe.ts";
 import type { Range } from "../../passes/quantize/ranges.ts";
 import { integerBounds } from "../../passes/quantize/row.ts";
 import { scaleGroups } from "../../passes/quantize/scales.ts";
@@ -18,6 +19,7 @@ import { compileTraining } from "../../train/compile.ts";
 import { type ActivationRange, fakeQuantize, scaleExponentName, trainedScale } from "../../train/fake-quantize.ts";
 import {
   learnRounding,
+  nearestIntegers,
   type RoundedWeight,
   roundedIntegers,
   roundingExponent,
@@ -42,7 +44,7 @@ export interface ReconstructOptions extends QuantizeOptions {
   readonly steps: number;
   readonly batch: number;
   readonly learningRate: number;
-  /** Strength of the pull towards whole integers. */
+  /** Strength of the pull towards whole integers at the end. */
   readonly pull: number;
   /** Learn how weights are rounded; else ranges and biases only. */
   readonly rounding: boolean;
@@ -280,7 +282,8 @@ function roundedWeights(
     const bits = choice?.bits ?? options.weightBits ?? 8;
     const reduced = context.row.weight.reduceRange;
     const limit = Math.min(reduced ? 63 : 127, 2 ** (bits - 1) - 1);
-    const scales = choice?.scales ?? weightScales(tensor, axis, reduced, bits);
+    const covering = choice?.scales ?? weightScales(tensor, axis, reduced, bits);
+    const scales = context.row.weight.powerOfTwo ? covering.map(powerOfTwoAbove) : covering;
     // 8-bit grids are fine enough; powers of two are what they are
     const learnScales = bits < 8 && !context.row.weight.powerOfTwo;
     return [{ name, axis, limit, learnScales, scales }];
@@ -312,7 +315,7 @@ async function train(subject: Subject, block: Block, job: Job): Promise<Quantiza
   const energies = targets.map(({ target }) => energyOf(data.targets, target));
   const batch = batchOf(part.model, data, options.batch);
   const optimizer = optimizerSchema.parse({ name: "adam", learningRate: options.learningRate });
-  const compiled = compileTraining(part.model, {
+  const compiled = compileTraining(options.rounding ? part.model : withRounded(part.model, weights, job.present), {
     batch,
     trainable: [],
     inputShapes: batchShapes(data, batch),
@@ -366,6 +369,20 @@ function checkBatch(shape: readonly number[], target: Tensor, batch: number): vo
   );
 }
 
+/** A copy in which weights are what their integers stand for. */
+function withRounded(model: Model, weights: readonly RoundedWeight[], { weights: present }: QuantizationChoices): Model {
+  const copy = model.clone();
+  const values = valuesByName(copy);
+  for (const weight of weights) {
+    const value = values.get(weight.name);
+    if (!value?.constant) continue;
+    const { shape } = value.constant;
+    const integers = present.get(weight.name)?.integers ?? nearestIntegers(value.constant, weight);
+    copy.graph.setConstant(value, tensorOf("float32", shape, dequantizedValues(integers, shape, weight.scales, weight.axis)));
+  }
+  return copy;
+}
+
 /** Elements of activations that a step may hold: large feature maps tell as much with few samples as small ones with many. */
 const stepElements = 4e6;
 
@@ -379,10 +396,14 @@ function batchOf(model: Model, { inputs }: BlockData, most: number): number {
   return Math.max(1, Math.min(most, inputs.length, Math.max(4, Math.floor(stepElements / Math.max(1, elements)))));
 }
 
-/** No pull for the first fifth; then the exponent falls from 20 to 2. */
+/**
+ * No pull for the first fifth; then it grows a thousandfold to its full strength, so that weights which matter little to the results
+ * settle first and the others make up for it. (A constant pull with an exponent that falls from 20 to 2, as published for 10,000 steps,
+ * leaves nearly half of the weights between two integers after a few hundred.)
+ */
 function pullAt(part: number, pull: number): Record<string, number> {
   const rest = Math.max(0, (part - 0.2) / 0.8);
-  return { [roundingPull]: part < 0.2 ? 0 : pull, [roundingExponent]: 20 - 18 * rest };
+  return { [roundingPull]: part < 0.2 ? 0 : pull * 10 ** (3 * (rest - 1)), [roundingExponent]: 2 };
 }
 
 const biasNames = ({ plan }: Subject, block: Block): string[] =>

@@ -243,7 +243,7 @@ class Search {
       batch: 16,
       // parameters must be able to cross zero within the steps that there are
       learningRate: Math.min(0.1, Math.max(0.003, 6 / steps)),
-      pull: 0.01,
+      pull: 0.1,
       rounding: true,
       seed: 1,
       ...(this.#options.deadline === undefined ? {} : { deadline: this.#options.deadline }),
