@@ -84,7 +84,8 @@ function forActivation(activation: ActivationNoise, gain: Gain): Draft {
     subject: value,
     text: `range [${number(range[0])}, ${number(range[1])}] of "${value}" ${text}; it costs ${cost(gain)}`,
   });
-  if (clipNoise > 0.5) return advise("widen", `clips ${percent(clipped)} of its values: widen it (--ranges minmax)`);
+  if (clipNoise > 0.5)
+    return advise("widen", `clips ${percent(clipped)} of its values: widen it (--ranges minmax, more --calibration samples)`);
   const ratio = width(range) / width(observed);
   if (ratio > tooWide) return advise("narrow", `is ${number(ratio)} times wider than its values: calibrate anew (--ranges mse)`);
   if (width(range) > outliers * width(bulk))

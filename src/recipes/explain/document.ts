@@ -54,6 +54,7 @@ function describeLayer(layer: WatchedLayer, totals: Totals, weightGains: Gains, 
 
 function describeActivation(tensor: WatchedTensor, pairing: Pairing, totals: Totals, gains: Gains): ActivationNoise {
   const own = totals.tensors.get(tensor) as TensorTotals;
+  const { grid } = tensor;
   const { statistics, rounding } = own;
   const bulk = chooseRange(statistics, "percentile", { percentile: 99.9 });
   const finite = (x: number): number => (Number.isFinite(x) ? x : 0);
@@ -61,10 +62,11 @@ function describeActivation(tensor: WatchedTensor, pairing: Pairing, totals: Tot
     value: tensor.reference.name,
     node: tensor.producer,
     readers: pairing.layers.filter(({ inputs }) => [...inputs.values()].includes(tensor)).map(({ key }) => key),
-    dtype: tensor.dtype,
-    scale: tensor.scale,
-    zeroPoint: tensor.zeroPoint,
-    range: [...representableRange(tensor)],
+    dtype: grid.dtype,
+    channels: grid.scales.length,
+    scale: Math.max(...grid.scales),
+    zeroPoint: grid.zeroPoints[grid.scales.indexOf(Math.max(...grid.scales))] ?? 0,
+    range: [...representableRange(grid)],
     observed: [finite(statistics.min), finite(statistics.max)],
     bulk: [bulk.min, bulk.max],
     clipped: own.clipped / Math.max(1, own.count),

@@ -29,7 +29,7 @@ const layer = (name: string, from: string, to: string): string =>
 const text = `<ir_version: 10, opset_import: ["" : 21]> g (float[1,8,8,8] x) => (float[1,8,8,8] y) <${weights}> {
   ${layer("a", "x", "a1")} a2 = Relu (a1) ${layer("b", "a2", "b1")} b2 = Relu (b1) ${layer("c", "b2", "y")} }`;
 
-/** The inputs of `randomSamples`, as a plug-in gives them. */
+/** Inputs like those of `randomSamples`, from a plug-in. */
 const plugin = `
 let state = 7;
 const uniform = () => ((state = (1103515245 * state + 12345) % 2147483648) / 2147483648);
@@ -118,7 +118,7 @@ describe("explain", () => {
   test("a range that clips comes first and asks to be widened, one that is too wide to be calibrated anew", async () => {
     const float = parseModel(text);
     const plain = await explained(await quantized(float));
-    const [low, high] = plain.activations.find(({ value }) => value === "b2")?.observed as [number, number];
+    const [low, high] = plain.activations.find(({ value }) => value === "b2")?.observed ?? [Number.NaN, Number.NaN];
     expect(low).toBe(0);
     const narrow = await explained(await quantized(float, { ranges: new Map([["b2", { min: 0, max: high / 4 }]]) }));
     expect(narrow.advice[0]).toMatchObject({ kind: "widen", subject: "b2" });

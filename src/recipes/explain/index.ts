@@ -48,7 +48,7 @@ export async function explain(request: ExplainRequest, options: RunOptions = {})
   const started = performance.now();
   const setup = await openSetup({ evaluation: request.evaluation, target: request.target }, options);
   const quantized = await atWorkingOpset(await loadModel(request.quantized, options));
-  const { pairing, reference } = await pairBest(setup, quantized);
+  const { pairing, reference } = await pairBest(setup, quantized, request.quantized);
   const limit = request.samples ?? 32;
   const measuring: MeasureOptions = {
     ...options,
@@ -95,7 +95,11 @@ export async function explain(request: ExplainRequest, options: RunOptions = {})
  * What the quantized model was made of: files of our own passes of the simplified model, with channels rescaled or not, those of other
  * tools often of the model as it is. What matches best counts.
  */
-async function pairBest(setup: Setup, quantized: Model): Promise<{ pairing: Pairing; reference: Explanation["reference"] }> {
+async function pairBest(
+  setup: Setup,
+  quantized: Model,
+  path: string,
+): Promise<{ pairing: Pairing; reference: Explanation["reference"] }> {
   const row: QuantizationRow = setup.target.quantization;
   const simplified = setup.model.clone();
   await runPass(simplify, simplified, {}, ortEvaluate);
@@ -117,7 +121,7 @@ async function pairBest(setup: Setup, quantized: Model): Promise<{ pairing: Pair
   const best = tries.reduce((kept, one) => (one.pairing.layers.length > kept.pairing.layers.length ? one : kept));
   if (best.pairing.layers.length === 0)
     throw new EdgewrightError("EXPLAIN_NOTHING", whyNothing(best.pairing), {
-      subject: setup.modelPath,
+      subject: path,
       hint: "explain reads models with QuantizeLinear and DequantizeLinear nodes (edgewright quantize --method static), and the float model that they were made of.",
     });
   return best;

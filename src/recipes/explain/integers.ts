@@ -1,5 +1,6 @@
 import type { DataType, Tensor } from "../../ir/index.ts";
 import { toNumbers, typedArray } from "../../ir/index.ts";
+import { channelLayout } from "../../passes/quantize/parameters.ts";
 
 const ranges: Partial<Record<DataType, readonly [number, number]>> = {
   uint8: [0, 255],
@@ -21,16 +22,36 @@ export function integerRange(dtype: DataType): readonly [number, number] {
 export const integersIn = (tensor: Tensor): ArrayLike<number> =>
   tensor.dtype === "int4" || tensor.dtype === "uint4" ? toNumbers(tensor) : (typedArray(tensor) as unknown as ArrayLike<number>);
 
+/** How integers stand for reals: real = (q − zero point)·scale, with one scale, or one per channel along `axis`. */
 export interface Grid {
-  readonly scale: number;
-  readonly zeroPoint: number;
+  readonly scales: readonly number[];
+  /** As many as scales. */
+  readonly zeroPoints: readonly number[];
+  readonly axis: number | undefined;
   readonly dtype: DataType;
 }
 
-/** The reals that the integers of a grid stand for, at both ends. */
-export function representableRange({ scale, zeroPoint, dtype }: Grid): readonly [number, number] {
+/** A stretch of elements with one scale. */
+export interface Run {
+  readonly start: number;
+  readonly end: number;
+  readonly scale: number;
+  readonly zeroPoint: number;
+}
+
+/** The elements of a tensor in stretches that share a scale. */
+export function* runsOf({ scales, zeroPoints, axis }: Grid, shape: readonly number[]): Generator<Run> {
+  const { channels, inner } = channelLayout(shape, scales.length > 1 ? axis : undefined);
+  const size = shape.reduce((a, b) => a * b, 1);
+  for (let start = 0, channel = 0; start < size; start += inner, channel = channel + 1 === channels ? 0 : channel + 1)
+    yield { start, end: start + inner, scale: scales[channel] as number, zeroPoint: zeroPoints[channel] ?? 0 };
+}
+
+/** The reals that the integers of a grid stand for, at both ends; of the channel that reaches farthest. */
+export function representableRange({ scales, zeroPoints, dtype }: Grid): readonly [number, number] {
   const [low, high] = integerRange(dtype);
-  return [(low - zeroPoint) * scale, (high - zeroPoint) * scale];
+  const ends = scales.map((scale, c) => [(low - (zeroPoints[c] ?? 0)) * scale, (high - (zeroPoints[c] ?? 0)) * scale] as const);
+  return [Math.min(...ends.map(([from]) => from)), Math.max(...ends.map(([, to]) => to))];
 }
 
 /** A tensor's reals, dequantized where it is integers. */
@@ -38,7 +59,7 @@ export function realsOf(tensor: Tensor, grid: Grid | undefined): ArrayLike<numbe
   const stored = integersIn(tensor);
   if (!grid || tensor.dtype === "float32") return stored;
   const reals = new Float32Array(stored.length);
-  const { scale, zeroPoint } = grid;
-  for (let i = 0; i < reals.length; i++) reals[i] = ((stored[i] as number) - zeroPoint) * scale;
+  for (const { start, end, scale, zeroPoint } of runsOf(grid, tensor.shape))
+    for (let i = start; i < end; i++) reals[i] = ((stored[i] as number) - zeroPoint) * scale;
   return reals;
 }

@@ -96,18 +96,18 @@ function record({ totals, probe, pairing }: Recorder, float: Outputs, quantized:
   for (const [tensor, own] of totals.tensors) {
     const reference = float[tensor.reference.name];
     const values = comparable(reference, reference);
-    if (values) own.add(values[0]);
+    if (values && reference) own.add(values[0], reference.shape);
   }
   for (const layer of pairing.layers) {
     const own = totals.layers.get(layer);
     const reference = float[layer.point.name];
     if (!own || !reference) continue;
-    const local = comparable(reference, float[probe.local.get(layer) as string], layer.output);
+    const local = comparable(reference, float[probe.local.get(layer) as string], layer.output?.grid);
     if (local) own.local.add(...local);
     const weights = comparable(reference, float[probe.weights.get(layer) ?? ""]);
     if (weights) own.weights.add(...weights);
     const name = layer.output ? integersName(layer.output) : resultName(layer);
-    const accumulated = comparable(reference, quantized[name], layer.output);
+    const accumulated = comparable(reference, quantized[name], layer.output?.grid);
     if (accumulated) own.addAccumulated(...accumulated, reference.shape);
   }
   for (const [name, total] of totals.outputs) {

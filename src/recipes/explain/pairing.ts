@@ -5,16 +5,14 @@ import type { NodeMatch } from "../../passes/quantize/match-nodes.ts";
 import { channelLayout, clamp, roundEven } from "../../passes/quantize/parameters.ts";
 import { nodeKey } from "../../passes/quantize/plan.ts";
 import type { QuantizationRow } from "../../passes/quantize/row.ts";
-import { integerRange } from "./integers.ts";
+import { type Grid, integerRange } from "./integers.ts";
 import { behindPairs, matchModels, pairsOf } from "./match.ts";
 
-/** An activation with one scale and zero point, and the float value that it stands for. */
+/** A quantized activation and the float value that it stands for. */
 export interface WatchedTensor {
   /** The QuantizeLinear node of the quantized model. */
   readonly quantizer: Node;
-  readonly scale: number;
-  readonly zeroPoint: number;
-  readonly dtype: Scheme["dtype"];
+  readonly grid: Grid;
   /** In the reference model. */
   readonly reference: Value;
   /** Key of the node whose result it is; null for model inputs. */
@@ -70,6 +68,8 @@ export interface Pairing {
   readonly unmatched: readonly { readonly node: string; readonly opType: string; readonly reason: string }[];
 }
 
+const rescaledWeights = "its weights are not the float model's rounded: equalized, smoothed or trained since";
+
 /** Whether a unit computes on integers, on this target or on the one that its file was made for. */
 function isLayer({ activations, weight, outputs, integer }: Unit): boolean {
   const read = [...activations.values(), ...(weight ? [weight] : [])];
@@ -115,7 +115,7 @@ class Pairer {
       const layer = isLayer(unit) ? this.#layer(unit, float) : undefined;
       if (typeof layer === "string") unmatched.push({ node: nodeKey(unit.node), opType: unit.node.opType, reason: layer });
       else if (layer) layers.push(layer);
-      if (float && typeof layer === "string") this.#mark(float);
+      if (float && layer === rescaledWeights) this.#mark(float);
       else if (float && !unit.weight && float.inputs.some((input) => input && this.#foreign.has(input))) this.#mark(float);
     }
     const tables = this.#graph.units.flatMap(({ node }) => this.#table(node) ?? []);
@@ -130,7 +130,7 @@ class Pairer {
   #strangers(): number {
     return this.#graph.units.filter((unit) => {
       const float = this.#floats.get(unit.node);
-      return float && isLayer(unit) && typeof this.#weight(unit, float) === "string";
+      return float && isLayer(unit) && this.#weight(unit, float) === rescaledWeights;
     }).length;
   }
 
@@ -179,13 +179,11 @@ class Pairer {
     if (this.#tensors.has(quantizer)) return this.#tensors.get(quantizer);
     const scheme = this.#graph.schemeOf(quantizer);
     const reference = this.#referenceOf(quantizer.inputs[0]);
-    const usable = scheme?.scales.length === 1 && reference && !this.#foreign.has(reference);
+    const usable = scheme && scheme.axis !== "blocks" && reference && !this.#foreign.has(reference);
     const found: WatchedTensor | undefined = usable
       ? {
           quantizer,
-          scale: scheme.scales[0] as number,
-          zeroPoint: scheme.zeroPoints[0] ?? 0,
-          dtype: scheme.dtype,
+          grid: { ...scheme, axis: scheme.axis as number | undefined },
           reference,
           producer: reference.producer ? nodeKey(this.#match.absorbed.get(reference.producer) ?? reference.producer) : null,
         }
@@ -206,12 +204,12 @@ class Pairer {
       if (!scheme || constant) continue;
       const quantizer = value.producer?.inputs[0]?.producer;
       const tensor = quantizer && this.#pairs.has(quantizer) ? this.#tensor(quantizer) : undefined;
-      if (!tensor) return `its input "${value.name}" stands for no value of the float model, or has several scales`;
+      if (!tensor) return `its input "${value.name}" stands for no value of the float model`;
       inputs.set(index, tensor);
     }
     const quantizer = this.#quantizerAfter(unit);
     const output = quantizer && this.#tensor(quantizer);
-    if (quantizer && !output) return "its result stands for no value of the float model, or has several scales";
+    if (quantizer && !output) return "its result stands for no value of the float model";
     return {
       key: nodeKey(float),
       unit,

@@ -144,8 +144,10 @@ class ProbeBuilder {
     const known = this.#quantized.get(tensor.quantizer);
     const integers = known ?? this.#quantize(tensor, this.#own(tensor.reference));
     this.#quantized.set(tensor.quantizer, integers);
-    const { domain } = tensor.quantizer;
-    return this.#graph.node("DequantizeLinear", [integers, ...this.#parameters(tensor)], { domain }).output;
+    const { domain, attributes } = tensor.quantizer;
+    const node = this.#graph.node("DequantizeLinear", [integers, ...this.#parameters(tensor)], { domain });
+    node.setAttribute("axis", attributes.get("axis"));
+    return node.output;
   }
 }
 

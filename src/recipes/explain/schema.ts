@@ -37,6 +37,9 @@ export const activationNoiseSchema = z.object({
   /** Integer nodes that read it. */
   readers: z.array(z.string()),
   dtype: z.string(),
+  /** 1: one scale for all. */
+  channels: z.number(),
+  /** Of the channel with the largest. */
   scale: z.number(),
   zeroPoint: z.number(),
   /** The reals that the integers stand for. */

@@ -2,7 +2,7 @@ import { type Tensor, toFloat32 } from "../../ir/index.ts";
 import { linkedOutputAxis } from "../../passes/quantize/channels.ts";
 import { clamp, roundEven } from "../../passes/quantize/parameters.ts";
 import { ActivationStatistics } from "../../passes/quantize/statistics.ts";
-import { type Grid, integerRange, realsOf, representableRange } from "./integers.ts";
+import { type Grid, integerRange, type Run, realsOf, runsOf } from "./integers.ts";
 import type { Pairing, WatchedLayer, WatchedTensor } from "./pairing.ts";
 
 /** Squared error of something against the float model's values, as a share of their squares; undefined before the first value. */
@@ -41,25 +41,29 @@ export class TensorTotals {
   count = 0;
   readonly #grid: Grid;
 
-  constructor({ reference, scale, zeroPoint, dtype }: WatchedTensor) {
+  constructor({ reference, grid }: WatchedTensor) {
     this.statistics = new ActivationStatistics(reference.name);
-    this.#grid = { scale, zeroPoint, dtype };
+    this.#grid = grid;
   }
 
-  add(values: Float32Array): void {
+  add(values: Float32Array, shape: readonly number[]): void {
     this.statistics.update(values);
-    const { scale, zeroPoint } = this.#grid;
+    for (const run of runsOf(this.#grid, shape)) this.#addRun(values, run);
+    this.count += values.length;
+  }
+
+  #addRun(values: Float32Array, { start, end, scale, zeroPoint }: Run): void {
     const [low, high] = integerRange(this.#grid.dtype);
-    const [min, max] = representableRange(this.#grid);
+    // half a step beyond the border still rounds to it
+    const [min, max] = [(low - zeroPoint - 0.5) * scale, (high - zeroPoint + 0.5) * scale];
     let [signal, noise, clipNoise, clipped] = [0, 0, 0, 0];
-    for (let i = 0; i < values.length; i++) {
+    for (let i = start; i < end; i++) {
       const value = values[i] as number;
       const difference = (clamp(roundEven(value / scale) + zeroPoint, low, high) - zeroPoint) * scale - value;
       const squared = difference * difference;
       signal += value * value;
       noise += squared;
-      // half a step beyond the border still rounds to it
-      if (value < min - scale / 2 || value > max + scale / 2) {
+      if (value < min || value > max) {
         clipped++;
         clipNoise += squared;
       }
@@ -68,7 +72,6 @@ export class TensorTotals {
     this.rounding.noise += noise;
     this.clipNoise += clipNoise;
     this.clipped += clipped;
-    this.count += values.length;
   }
 }
 
