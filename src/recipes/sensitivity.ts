@@ -1,10 +1,11 @@
 import { encodeOnnx } from "../formats/onnx/index.ts";
-import { type Model, type Outputs, toFloat32, type Value } from "../ir/index.ts";
+import { type Model, type Outputs, tensorOf, toFloat32, type Value } from "../ir/index.ts";
 import type { Feeds } from "../measure/latency.ts";
 import { inferShapes } from "../ops/infer.ts";
-import { weightScales } from "../passes/quantize/parameters.ts";
 import { type NodePlan, nodeKey, planQuantization } from "../passes/quantize/plan.ts";
-import { dequantized } from "../passes/quantize/probe.ts";
+import { dequantizedValues } from "../passes/quantize/probe.ts";
+import { gridOf } from "../passes/quantize/static.ts";
+import { chosenWeight } from "../passes/quantize/weights.ts";
 import type { Session } from "../runtime/executor.ts";
 import type { Sensitivity } from "./manifest.ts";
 import type { PtqContext } from "./ptq/context.ts";
@@ -114,11 +115,11 @@ class OneAtATime {
     const { name } = node.inputs[weight.index] as Value;
     const value = [...model.graph.initializers].find((initializer) => initializer.name === name);
     if (!value?.constant) return null;
-    const choice = this.#recipe.choices.weights.get(name);
-    const reduced = this.#context.row.weight.reduceRange;
-    const bits = choice?.bits ?? 8;
-    const scales = choice?.scales ?? weightScales(value.constant, weight.axis, reduced, bits);
-    model.graph.setConstant(value, dequantized(value.constant, scales, weight.axis, { reduced, bits }));
+    const { choices, options } = this.#recipe;
+    const grid = gridOf({ row: this.#context.row, weightBits: options.weightBits ?? 8, weights: choices.weights });
+    const { tensor, scales, axis } = chosenWeight(value, weight.axis, grid);
+    const integers = Int8Array.from(tensor.bytes());
+    model.graph.setConstant(value, tensorOf("float32", tensor.shape, dequantizedValues(integers, tensor.shape, scales, axis)));
     return this.#divergence(await this.#outputs(model));
   }
 
