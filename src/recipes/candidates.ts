@@ -1,4 +1,4 @@
-import type { Model } from "../ir/index.ts";
+import type { Model, Value } from "../ir/index.ts";
 import type { Note, PassDef } from "../passes/define.ts";
 import { float16 } from "../passes/float16/index.ts";
 import { runPass } from "../passes/manager.ts";
@@ -8,9 +8,11 @@ import type { RangeMethod } from "../passes/quantize/ranges.ts";
 import type { QuantizationRow } from "../passes/quantize/row.ts";
 import { quantizeStatic } from "../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
+import { quantizeWeightsOnly } from "../passes/quantize/weight-only/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { Step } from "./manifest.ts";
 import type { Recipe } from "./ptq/recipe.ts";
+import { type MomentsSource, quantizeWeights } from "./quantize-weights.ts";
 
 /** How to make one variant from the simplified model. */
 export interface CandidatePlan {
@@ -91,6 +93,33 @@ export function dynamicCandidate({ row }: CandidateSource, convolutions: boolean
     steps: [{ pass: quantizeDynamic.name, params: { row: row.name, convolutions } }],
     build: (simplified) => apply(quantizeDynamic, simplified, { row, convolutions }),
   };
+}
+
+/** Matrices and tables in blocks of 4 or 8 bits, activations in float: for models whose size is their weights. */
+export function weightOnlyCandidate({ row }: Pick<CandidateSource, "row">, bits: 4 | 8, source: MomentsSource): CandidatePlan {
+  return {
+    name: `weights-int${bits}`,
+    title: `INT${bits} weights alone`,
+    steps: [{ pass: quantizeWeightsOnly.name, params: { row: row.name, bits } }],
+    build: async (simplified) => {
+      const model = simplified.clone();
+      const { notes } = await quantizeWeights(model, row, { bits }, source);
+      return { model, notes };
+    },
+  };
+}
+
+/** Share of the parameters that weight-only quantization would store: matrices of products and tables. */
+export function matrixShare(simplified: Model, row: QuantizationRow): number {
+  const plan = planQuantization(simplified, { ...row, ops: {} });
+  const stored = new Set<Value>(plan.lookups.map(({ node, table }) => node.inputs[table] as Value));
+  let total = 0;
+  for (const value of simplified.graph.initializers) {
+    total += value.constant?.size ?? 0;
+    const kinds = [...value.uses].map(({ node }) => row.dynamic[node.opType]);
+    if (value.constant?.shape.length === 2 && kinds.some((kind) => kind === "matmul" || kind === "gemm")) stored.add(value);
+  }
+  return total === 0 ? 0 : [...stored].reduce((sum, value) => sum + (value.constant?.size ?? 0), 0) / total;
 }
 
 export function float16Candidate({ statistics }: CandidateSource): CandidatePlan {

@@ -6,7 +6,14 @@ import { simplify } from "../passes/simplify/index.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { RunOptions } from "../util/progress.ts";
 import type { Budget } from "./budget.ts";
-import { type CandidateSource, dynamicCandidate, float16Candidate, staticCandidate } from "./candidates.ts";
+import {
+  type CandidateSource,
+  dynamicCandidate,
+  float16Candidate,
+  matrixShare,
+  staticCandidate,
+  weightOnlyCandidate,
+} from "./candidates.ts";
 import { conclude } from "./conclude.ts";
 import { describeModel } from "./describe-model.ts";
 import { realFeeds } from "./drive.ts";
@@ -16,6 +23,7 @@ import { observe } from "./observe.ts";
 import { OptimizeRun } from "./optimize-run.ts";
 import { playoff } from "./playoff.ts";
 import { quantizeBest } from "./quantize-best.ts";
+import type { MomentsSource } from "./quantize-weights.ts";
 import { openSetup, type SetupRequest } from "./setup.ts";
 import { startManifest } from "./start-manifest.ts";
 import { Workspace } from "./workspace.ts";
@@ -97,6 +105,7 @@ async function search(run: OptimizeRun, request: OptimizeRequest): Promise<void>
     const source = await calibrate(run, simplified, request.calibrationSamples ?? 100);
     await run.tryCandidate(dynamicCandidate(source, false), simplified, baseline);
     await run.tryCandidate(float16Candidate(source), simplified, baseline);
+    await quantizeMatrices(run, { simplified, baseline, source });
     await run.tryCandidate(staticCandidate(source, { method: "mse" }), simplified, baseline);
     await quantizeBest(run, { simplified, baseline, source });
     await playoff(run, baseline);
@@ -104,6 +113,28 @@ async function search(run: OptimizeRun, request: OptimizeRequest): Promise<void>
   } finally {
     await baseline.session.release();
   }
+}
+
+/** Share of the parameters in matrices and tables from which storing these alone in few bits is worth a try. */
+const mostlyMatrices = 0.3;
+const momentSamples = 100;
+
+async function quantizeMatrices(
+  run: OptimizeRun,
+  { simplified, baseline, source }: { simplified: Model; baseline: Baseline; source: CandidateSource },
+): Promise<void> {
+  const { setup } = run;
+  if (matrixShare(simplified, source.row) < mostlyMatrices) return;
+  const options = run.step("weights");
+  const moments: MomentsSource = {
+    ...options,
+    executor: setup.executor,
+    threads: setup.threads,
+    run: setup.task.run,
+    expected: momentSamples,
+    samples: () => setup.samples("calibration", { ...options, limit: momentSamples }),
+  };
+  for (const bits of [8, 4] as const) await run.tryCandidate(weightOnlyCandidate(source, bits, moments), simplified, baseline);
 }
 
 async function simplifiedModel(run: OptimizeRun): Promise<Model> {
