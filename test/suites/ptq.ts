@@ -56,6 +56,18 @@ export const normalFeeds = (model: Model, count: number, seed = 1, deviation = 1
     ),
   );
 
+/** Seeded [1, 3, 8, 8] inputs "x" whose pixels go together, as those of pictures do: rounding errors can then cancel each other. */
+export const smoothPictures = (count: number, seed: number): Feeds[] =>
+  Array.from({ length: count }, (_, k) => {
+    const corners = toFloat32(normalTensor([3, 2, 2], seed + k));
+    const pixel = (noise: number, i: number): number => {
+      const [c, u, v] = [Math.floor(i / 64), (Math.floor(i / 8) % 8) / 7, (i % 8) / 7];
+      const at = (row: number, column: number): number => corners[4 * c + 2 * row + column] as number;
+      return noise + (1 - u) * ((1 - v) * at(0, 0) + v * at(0, 1)) + u * ((1 - v) * at(1, 0) + v * at(1, 1));
+    };
+    return { x: normalTensor([1, 3, 8, 8], 7000 + seed + k, 0.1, pixel) };
+  });
+
 export const samplesOf = (feeds: readonly Feeds[]): PreparedSample[] =>
   feeds.map((one, i) => ({ id: String(i), origin: String(i), feeds: one, target: undefined, geometry: {} }));
 

@@ -8,6 +8,7 @@ import {
   powersOfTwo,
   relativeError,
   run,
+  smoothPictures,
 } from "../../../test/suites/ptq.ts";
 import { type Model, type Outputs, tensorOf, toFloat32, toNumbers, type Value } from "../../ir/index.ts";
 import type { Feeds } from "../../measure/latency.ts";
@@ -21,20 +22,6 @@ import { outputsOf } from "./divergence.ts";
 import { quantized } from "./quantized.ts";
 import { searchRanges } from "./ranges.ts";
 import { type ReconstructOptions, reconstruct } from "./reconstruct.ts";
-
-/** Inputs whose pixels go together, as those of pictures do: rounding errors can then cancel each other. */
-const smooth = (count: number, seed: number): Feeds[] =>
-  Array.from({ length: count }, (_, k) => {
-    const corners = toFloat32(normalTensor([3, 2, 2], seed + k));
-    return {
-      x: normalTensor([1, 3, 8, 8], 7000 + seed + k, 0.1, (noise, i) => {
-        const [c, row, column] = [Math.floor(i / 64), Math.floor(i / 8) % 8, i % 8];
-        const at = (r: number, q: number): number => corners[4 * c + 2 * r + q] as number;
-        const [u, v] = [row / 7, column / 7];
-        return noise + (1 - u) * ((1 - v) * at(0, 0) + v * at(0, 1)) + u * ((1 - v) * at(1, 0) + v * at(1, 1));
-      }),
-    };
-  });
 
 const net = (): Model =>
   modelOf(
@@ -62,8 +49,8 @@ const options = (more: Partial<ReconstructOptions> = {}): ReconstructOptions => 
 
 const bits = 3;
 const model = net();
-const feeds = smooth(24, 100);
-const unseen = smooth(16, 900);
+const feeds = smoothPictures(24, 100);
+const unseen = smoothPictures(16, 900);
 
 /** Best ranges and scales for weights of few bits: what learned rounding begins with. */
 async function start(own: Model, context: PtqContext): Promise<QuantizationChoices> {
