@@ -1,4 +1,4 @@
-import type { Model } from "../../ir/index.ts";
+import { type Model, toFloat32 } from "../../ir/index.ts";
 import type { EvalConfig } from "../../measure/evaluate-config.ts";
 import { atWorkingOpset } from "../../measure/working-opset.ts";
 import { inferShapes } from "../../ops/infer.ts";
@@ -18,7 +18,7 @@ import { type Pairing, pairModels } from "./pairing.ts";
 import { rescaledLike } from "./rescaled.ts";
 import type { Explanation } from "./schema.ts";
 import { decibels } from "./totals.ts";
-import { measureTogether, measureWhatIfs, suspectName, suspectsOf, type WhatIf } from "./what-if.ts";
+import { measureTogether, measureWhatIfs, noiseOf, suspectName, suspectsOf, type WhatIf } from "./what-if.ts";
 
 export { type Advice, type Explanation, explanationSchema } from "./schema.ts";
 
@@ -48,7 +48,7 @@ export async function explain(request: ExplainRequest, options: RunOptions = {})
   const started = performance.now();
   const setup = await openSetup({ evaluation: request.evaluation, target: request.target }, options);
   const quantized = await atWorkingOpset(await loadModel(request.quantized, options));
-  const { pairing, reference } = await pairBest(setup, quantized, request.quantized);
+  const { pairing, reference, simplified } = await pairBest(setup, quantized, request.quantized);
   const limit = request.samples ?? 32;
   const measuring: MeasureOptions = {
     ...options,
@@ -81,7 +81,11 @@ export async function explain(request: ExplainRequest, options: RunOptions = {})
     outputs: [...totals.outputs].map(([name, { ratio }]) => ({ name, sqnr: decibels(ratio) })),
     advice: adviseOn({ ...facts, together, tried: whatIfs.length > 0 }),
     ...facts,
-    warnings: [...setup.warnings, ...missed(pairing, measured, whatIfs)],
+    warnings: [
+      ...setup.warnings,
+      ...(reference === "rescaled" ? await otherOutputs(simplified, pairing, measured, measuring) : []),
+      ...missed(pairing, measured, whatIfs),
+    ],
     seconds: (performance.now() - started) / 1000,
   };
   if (request.report !== undefined) {
@@ -91,20 +95,21 @@ export async function explain(request: ExplainRequest, options: RunOptions = {})
   return explanation;
 }
 
+interface Paired {
+  readonly pairing: Pairing;
+  readonly reference: Explanation["reference"];
+}
+
 /**
  * What the quantized model was made of: files of our own passes of the simplified model, with channels rescaled or not, those of other
  * tools often of the model as it is. What matches best counts.
  */
-async function pairBest(
-  setup: Setup,
-  quantized: Model,
-  path: string,
-): Promise<{ pairing: Pairing; reference: Explanation["reference"] }> {
+async function pairBest(setup: Setup, quantized: Model, path: string): Promise<Paired & { readonly simplified: Model }> {
   const row: QuantizationRow = setup.target.quantization;
   const simplified = setup.model.clone();
   await runPass(simplify, simplified, {}, ortEvaluate);
   inferShapes(simplified);
-  const tries: { pairing: Pairing; reference: Explanation["reference"] }[] = [];
+  const tries: Paired[] = [];
   const attempt = (reference: Explanation["reference"], model: Model): boolean => {
     const pairing = pairModels(model, quantized, row);
     tries.push({ pairing, reference });
@@ -124,7 +129,23 @@ async function pairBest(
       subject: path,
       hint: "explain reads models with QuantizeLinear and DequantizeLinear nodes (edgewright quantize --method static), and the float model that they were made of.",
     });
-  return best;
+  return { ...best, simplified };
+}
+
+/** dB above which two float models are one model, computed in another order. */
+const sameModel = 60;
+
+/** Channels may be rescaled through a clip only where it is lifted too; where it was not, the rescaled float model is another model. */
+async function otherOutputs(simplified: Model, pairing: Pairing, { kept }: Measured, options: MeasureOptions): Promise<string[]> {
+  const runs = kept.slice(0, 4);
+  const noise = (await noiseOf(simplified, pairing, runs, options)).reduce((a, b) => a + b, 0);
+  let signal = 0;
+  for (const { outputs } of runs) for (const tensor of Object.values(outputs)) for (const x of toFloat32(tensor)) signal += x * x;
+  const sqnr = decibels(noise / Math.max(signal, Number.MIN_VALUE));
+  if (sqnr >= sameModel) return [];
+  return [
+    `Equalization has changed the quantized model beyond scales (a clip was dropped, perhaps): layers are compared with a float model whose outputs are ${sqnr.toFixed(1)} dB from the given one's.`,
+  ];
 }
 
 const whyNothing = ({ unmatched }: Pairing): string =>

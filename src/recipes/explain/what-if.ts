@@ -97,8 +97,8 @@ function gainOf(base: readonly number[], other: readonly number[]): Gain {
   return { gain: ratio(total, rest), error };
 }
 
-/** Squared error of all outputs, run by run. */
-async function noiseOf(
+/** Squared error of all outputs of a model against what was kept, run by run. */
+export async function noiseOf(
   model: Model,
   { reference }: Pairing,
   runs: readonly KeptRun[],
