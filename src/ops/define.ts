@@ -197,6 +197,8 @@ export interface OpSpec<I extends readonly string[], O extends readonly string[]
   readonly fixedFloat32?: boolean | readonly (PortName<I> | PortName<O>)[];
   /** Sums that the op forms inside and never shows: what a 16-bit float may not be able to hold. */
   readonly partialSums?: PartialSums;
+  /** Entries far below the largest one of their row have no effect on the result (Softmax): how far does not matter. */
+  readonly ignoresFarBelow?: boolean;
   /** Ops with bodies: which ports of the node and of its bodies carry the same tensor, so that they have one type. */
   readonly bodyTies?: (call: BodyCall) => readonly BodyTie[];
   readonly infer: Infer<I, O, A>;
@@ -224,6 +226,7 @@ export interface OpDef {
   readonly deterministic: boolean;
   readonly fixedFloat32: boolean | readonly string[];
   readonly partialSums: PartialSums | undefined;
+  readonly ignoresFarBelow: boolean;
   readonly bodyTies: ((call: BodyCall) => readonly BodyTie[]) | undefined;
   readonly infer: (inputs: Readonly<Record<string, unknown>>, call: Call) => Readonly<Record<string, unknown>>;
   readonly cost:
@@ -256,6 +259,7 @@ export function defineOp<
     cost: undefined,
     iterations: undefined,
     partialSums: undefined,
+    ignoresFarBelow: false,
     bodyTies: undefined,
     quantization: undefined,
     gradient: undefined,

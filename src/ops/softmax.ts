@@ -28,6 +28,7 @@ export const softmax = defineOp({
   cost: (_, { output }) => ({ macs: 0, flops: (transcendental + 4) * numel(output.shape) }), // max, subtract, exp, sum, divide
   channels: allButAxis,
   quantization: fixedRange(0, 1, "input"),
+  ignoresFarBelow: true,
   // dx = y·(dy − Σ dy·y)
   gradient: ({ b, outputs: { output: y }, grads: { output: dy }, attributes: { axis } }) => {
     if (!dy) return {};

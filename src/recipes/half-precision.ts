@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Model } from "../ir/index.ts";
 import type { Note } from "../passes/define.ts";
-import { type HalfType, halfTypes, watchRanges } from "../passes/float16/index.ts";
+import { type HalfType, halfTypes, softenMasks, usualHalf, watchRanges } from "../passes/float16/index.ts";
 import { islandsOf } from "../passes/float16/islands.ts";
 import { ortNode } from "../runtime/ort-node.ts";
 import type { TargetDef } from "../targets/index.ts";
@@ -34,6 +34,8 @@ export const halfReportSchema = z.object({
   storedBytes: z.number(),
   /** Float32 nodes between 16-bit ones; none where nothing computes in 16 bits. */
   islands: z.array(z.object({ nodes: z.array(z.string()), reasons: z.array(z.string()) })),
+  /** Constants of masks (-1e9) that became -10000, which does the same before a Softmax. */
+  masks: z.number(),
   /** Where ranges of activations come from. */
   ranges: z.enum(["calibration", "unknown"]),
   /** Null where the float model runs on no inputs at hand. */
@@ -69,7 +71,7 @@ export interface HalfResult {
  * breaks the result.
  */
 export async function convertToHalf(
-  float: Model,
+  original: Model,
   dtype: HalfType,
   target: TargetDef,
   request: HalfRequest,
@@ -78,6 +80,8 @@ export async function convertToHalf(
 ): Promise<HalfResult> {
   // ranges do not depend on the runtime: the fastest one measures them
   const native = source && { ...source, executor: ortNode };
+  const reference = await referenceOf(original, native);
+  const { model: float, softened } = await withSoftMasks(original, dtype, reference, request, target, options);
   const seen = native && !request.weightsOnly ? await rangesOf(float, native) : undefined;
   const params: ConvertParams = {
     dtype,
@@ -89,7 +93,6 @@ export async function convertToHalf(
     ...(seen ? { magnitudes: seen.magnitudes, sums: seen.sums } : {}),
   };
   const bound = request.maxError ?? usualBound[dtype];
-  const reference = await referenceOf(float, native);
   const threads = source?.threads;
   const result = reference
     ? await refine(float, params, {
@@ -103,9 +106,27 @@ export async function convertToHalf(
     model: result.model,
     notes: result.notes,
     samples: seen?.samples ?? 0,
-    report: reportOf(result, dtype, ranges, reference, bound),
+    report: { ...reportOf(result, dtype, ranges, reference, bound), masks: softened },
     warnings: warningsOf(result, dtype, ranges, reference, target, request.weightsOnly ?? false),
   };
+}
+
+/** The model with masks that fit into float16, where it gives the same; itself otherwise. */
+async function withSoftMasks(
+  float: Model,
+  dtype: HalfType,
+  reference: Reference | undefined,
+  request: HalfRequest,
+  target: TargetDef,
+  options: RunOptions,
+): Promise<{ model: Model; softened: number }> {
+  const model = float.clone();
+  const { half = usualHalf } = target.quantization;
+  const wanted = dtype === "float16" && half.float16 === "all" && !request.weightsOnly;
+  const softened = wanted ? softenMasks(model) : 0;
+  if (softened === 0 || !reference) return { model: float, softened: 0 };
+  const { relativeError, notFinite } = await compareModel(model, reference, target.executor, options);
+  return relativeError < 1e-4 && notFinite === undefined ? { model, softened } : { model: float, softened: 0 };
 }
 
 interface Ranges {
@@ -137,7 +158,7 @@ function reportOf(
   ranges: HalfReport["ranges"],
   reference: Reference | undefined,
   bound: number,
-): HalfReport {
+): Omit<HalfReport, "masks"> {
   const { plan, emitted } = result;
   return {
     dtype,

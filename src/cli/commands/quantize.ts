@@ -176,6 +176,7 @@ function printHalf(half: NonNullable<QuantizeReport["half"]>): void {
     );
     if (removed.length > 0) printLine(`taken back to float32 by measuring: ${removed.join(", ")}`);
   }
+  if (half.masks > 0) printLine(`${half.masks} masks before a Softmax became -10000, which gives the same`);
   if (islands.length === 0) return;
   printLine();
   const shown = islands.slice(0, 15).map(({ nodes, reasons }) => [nodes.join(", "), reasons.join("; ")]);

@@ -4,6 +4,7 @@ import { emitHalf } from "./emit.ts";
 import { type Float16Params, float16Params } from "./params.ts";
 import { planHalf } from "./plan.ts";
 
+export { softenMasks } from "./masks.ts";
 export type { Emitted, HalfPlan } from "./outcome.ts";
 export type { Float16Params } from "./params.ts";
 
