@@ -62,7 +62,13 @@ export const quantizationSchema = z.object({
   measure: z.string(),
   divergence: z.number(),
   trials: z.array(
-    z.object({ name: z.string(), divergence: z.number(), samples: z.number(), seconds: z.number(), kept: z.boolean() }),
+    z.object({
+      name: z.string(),
+      divergence: z.number().nullable(),
+      samples: z.number(),
+      seconds: z.number(),
+      kept: z.boolean(),
+    }),
   ),
   /** How often each estimator was chosen, for activations and weights. */
   estimators: z.record(z.string(), z.number()),

@@ -132,7 +132,7 @@ function print(report: QuantizeReport): void {
 /** What the search kept, and how far ahead of the simplest way it came. */
 function printSearch({ recipe, divergence, trials, saturating }: NonNullable<QuantizeReport["search"]>): void {
   const simplest = trials.find(({ name }) => name === "min-max ranges");
-  const beside = simplest ? `; min-max ranges: ${simplest.divergence.toExponential(2)}` : "";
+  const beside = simplest?.divergence ? `; min-max ranges: ${simplest.divergence.toExponential(2)}` : "";
   printLine(`${recipe}: divergence from the float outputs ${divergence.toExponential(2)}${beside}; ${trials.length} ways tried`);
   if (saturating.length > 0)
     printLine(`coarser weights against saturation without VNNI in ${saturating.length}: ${saturating.join(", ")}`);

@@ -21,7 +21,8 @@ import { type BlockReport, type ReconstructOptions, reconstruct } from "./recons
 /** What was tried, in order. */
 export interface Trial {
   readonly name: string;
-  readonly divergence: number;
+  /** null: outputs that are no numbers, or a model that the runtime refused. */
+  readonly divergence: number | null;
   readonly samples: number;
   readonly seconds: number;
   readonly kept: boolean;
@@ -311,8 +312,10 @@ class Search {
     const winner = recipes.find(({ name }) => name === first?.name) as Recipe;
     const changed = winner !== this.#best;
     const seconds = (performance.now() - started) / 1000;
-    for (const { name, divergence, samples } of results)
+    for (const { name, divergence: found, samples } of results) {
+      const divergence = Number.isFinite(found) ? found : null;
       if (name !== this.#best?.name) this.#trials.push({ name, divergence, samples, seconds, kept: name === winner.name });
+    }
     this.#best = winner;
     this.#divergence = first?.divergence ?? Number.POSITIVE_INFINITY;
     if (changed) await this.#options.onBetter?.(winner);

@@ -2,7 +2,8 @@ import type { Manifest } from "../manifest.ts";
 import { concentration } from "../sensitivity.ts";
 import { html, type Markup, tableOf } from "./html.ts";
 
-const exponent = (value: number): string => (Number.isFinite(value) ? value.toExponential(2) : "not finite");
+const exponent = (value: number | null): string =>
+  value !== null && Number.isFinite(value) ? value.toExponential(2) : "not finite";
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** How the integer model was found, and what its layers cost. */
