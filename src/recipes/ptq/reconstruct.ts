@@ -57,7 +57,7 @@ export interface ReconstructOptions extends QuantizeOptions {
 
 export interface BlockReport {
   readonly layers: readonly string[];
-  /** Relative squared error of the block's outputs before and after, on the calibration inputs. */
+  /** Relative squared error of the block's outputs before and after, on inputs that it did not learn from. */
   readonly before: number;
   readonly after: number;
   readonly seconds: number;
@@ -119,10 +119,10 @@ async function tuneBlock(subject: Subject, block: Block, present: QuantizationCh
   const { simplified, context, options } = subject;
   const imitation = await imitate(simplified, { ...context, ...present, ...passOptions(options) });
   const part = cutImitation(imitation, block);
-  const data = await collect(subject, block, part, present);
-  const before = await errorOf(subject, block, present, data);
+  const { data, held } = split(await collect(subject, block, part, present));
+  const before = await errorOf(subject, block, present, held);
   const trained = await trainWhole(subject, block, { part, imitation, data, present, settled });
-  const after = trained ? await errorOf(subject, block, trained, data) : Number.POSITIVE_INFINITY;
+  const after = trained ? await errorOf(subject, block, trained, held) : Number.POSITIVE_INFINITY;
   const better = trained && after < before;
   for (const name of groupNames(imitation, part)) settled.add(name);
   return {
@@ -133,6 +133,16 @@ async function tuneBlock(subject: Subject, block: Block, present: QuantizationCh
       after: Math.min(before, after),
       seconds: (performance.now() - started) / 1000,
     },
+  };
+}
+
+/** One sample in four is held apart and decides whether a block has learned something. */
+function split({ inputs, targets }: BlockData): { data: BlockData; held: BlockData } {
+  if (inputs.length < 8) return { data: { inputs, targets }, held: { inputs, targets } };
+  const pick = <T>(list: readonly T[], apart: boolean): T[] => list.filter((_, i) => (i % 4 === 3) === apart);
+  return {
+    data: { inputs: pick(inputs, false), targets: pick(targets, false) },
+    held: { inputs: pick(inputs, true), targets: pick(targets, true) },
   };
 }
 
@@ -286,7 +296,8 @@ function roundedWeights(
     const scales = context.row.weight.powerOfTwo ? covering.map(powerOfTwoAbove) : covering;
     // 8-bit grids are fine enough; powers of two are what they are
     const learnScales = bits < 8 && !context.row.weight.powerOfTwo;
-    return [{ name, axis, limit, learnScales, scales }];
+    // and where each channel has its own, rounding to nearest is as good as it gets
+    return bits < 8 || !context.row.weight.perChannel ? [{ name, axis, limit, learnScales, scales }] : [];
   });
 }
 
@@ -345,7 +356,7 @@ async function train(subject: Subject, block: Block, job: Job): Promise<Quantiza
       optimizer,
       schedule: { name: "cosine", warmUpSteps: 0, finalFraction: 0.05 },
       epochs: 1,
-      stepsPerEpoch: options.steps,
+      stepsPerEpoch: stepsOf(options, data, batch),
       session: trainingSession(context.threads),
       hyperparameters: (step, total) => pullAt(step / total, options.pull),
       watchGrowth: false,
@@ -382,6 +393,12 @@ function withRounded(model: Model, weights: readonly RoundedWeight[], { weights:
   }
   return copy;
 }
+
+/** Rounds over the samples after which a block only learns them by heart. */
+const mostRounds = 40;
+
+const stepsOf = ({ steps }: ReconstructOptions, { inputs }: BlockData, batch: number): number =>
+  Math.max(20, Math.min(steps, Math.ceil((mostRounds * inputs.length) / batch)));
 
 /** Elements of activations that a step may hold: large feature maps tell as much with few samples as small ones with many. */
 const stepElements = 4e6;
