@@ -57,6 +57,7 @@ const callOn = (verb: string, model: string, folder: string): string[] => {
     simplify: ["-o", join(folder, "out.onnx")],
     eval: ["--data", exampleData],
     quantize: ["--data", exampleData, "-o", join(folder, "out.onnx")],
+    explain: [exampleModel, "--data", exampleData],
     optimize: ["--data", exampleData, "--out", out],
   };
   return [verb, model, ...(rest[verb] ?? [])];
