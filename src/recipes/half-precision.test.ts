@@ -103,7 +103,7 @@ describe("ranges come from calibration samples", () => {
     );
     // scores of 1e5 rounded to 11 bits would choose other entries: measuring finds that what makes them matters too
     expect(islandNodes(result)).toBe('MatMul "a" Mul "z" Softmax "s"');
-    expect(result.report.comparison?.removed).toEqual(['MatMul "a"']);
+    expect(result.report.comparison?.removed).toContain('MatMul "a"');
     expect(result.sqnr).toBeGreaterThan(34);
   });
 
