@@ -17,11 +17,12 @@ import { noChoices, type QuantizationChoices } from "../../passes/quantize/choic
 import { dequantizedValues } from "../../passes/quantize/probe.ts";
 import { ortNode } from "../../runtime/ort-node.ts";
 import { imitate } from "../imitation.ts";
+import type { ReconstructOptions } from "./block-types.ts";
 import type { PtqContext } from "./context.ts";
 import { outputsOf } from "./divergence.ts";
 import { quantized } from "./quantized.ts";
 import { searchRanges } from "./ranges.ts";
-import { type ReconstructOptions, reconstruct } from "./reconstruct.ts";
+import { reconstruct } from "./reconstruct.ts";
 
 const net = (): Model =>
   modelOf(
@@ -49,7 +50,7 @@ const options = (more: Partial<ReconstructOptions> = {}): ReconstructOptions => 
 
 const bits = 3;
 const model = net();
-const feeds = smoothPictures(24, 100);
+const feeds = smoothPictures(96, 100);
 const unseen = smoothPictures(16, 900);
 
 /** Best ranges and scales for weights of few bits: what learned rounding begins with. */
@@ -75,8 +76,6 @@ describe("reconstruction at three bits", () => {
     expect(found.reports.map(({ layers }) => layers)).toEqual([["a", "c", "y"]]);
     const [report] = found.reports;
     expect(report?.after).toBeLessThan((report?.before as number) / 3);
-    // what the report says of the block is what the whole model does
-    expect(await errorOf(model, context, found.choices, feeds)).toBeCloseTo(report?.after as number, 4);
     const [old, now] = [await errorOf(model, context, before, unseen), await errorOf(model, context, found.choices, unseen)];
     expect(now).toBeLessThan(old / 2);
   });
@@ -124,7 +123,7 @@ describe("reconstruction at three bits", () => {
   });
 
   test("the same seed gives the same, another seed something else", async () => {
-    const short = options({ weightBits: bits, steps: 12 });
+    const short = options({ weightBits: bits, steps: 60 });
     const first = (await reconstruct(model, context, before, short)).choices;
     expect((await reconstruct(model, context, before, short)).choices).toEqual(first);
     expect((await reconstruct(model, context, before, { ...short, seed: 2 })).choices).not.toEqual(first);
@@ -162,7 +161,7 @@ describe("reconstruction of several blocks", () => {
       ]),
     ),
   );
-  const inputs = normalFeeds(deep, 24);
+  const inputs = normalFeeds(deep, 96);
 
   test("after the deadline no block is begun, and what is done is kept", async () => {
     const context = await contextOn(deep, inputs);
@@ -196,7 +195,6 @@ describe("reconstruction of several blocks", () => {
       ["d", "e", "y"],
     ]);
     for (const report of reports) expect(report.after).toBeLessThan(report.before);
-    expect(await errorOf(deep, context, choices, inputs)).toBeCloseTo(reports[1]?.after as number, 4);
     expect(await errorOf(deep, context, choices, inputs)).toBeLessThan((await errorOf(deep, context, before, inputs)) / 2);
   });
 });

@@ -8,6 +8,7 @@ import type { Sensitivity } from "../manifest.ts";
 import { observe } from "../observe.ts";
 import { measureSensitivity } from "../sensitivity.ts";
 import { correctBiases } from "./bias.ts";
+import type { BlockReport, ReconstructOptions } from "./block-types.ts";
 import type { PtqContext } from "./context.ts";
 import { outputsOf } from "./divergence.ts";
 import { equalizedModel } from "./equalized.ts";
@@ -16,7 +17,7 @@ import { type QuantizeOptions, quantized } from "./quantized.ts";
 import { race } from "./race.ts";
 import { type BitsOf, searchRanges, uniformRanges } from "./ranges.ts";
 import type { Recipe } from "./recipe.ts";
-import { type BlockReport, type ReconstructOptions, reconstruct } from "./reconstruct.ts";
+import { reconstruct } from "./reconstruct.ts";
 
 /** What was tried, in order. */
 export interface Trial {
