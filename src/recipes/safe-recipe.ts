@@ -8,22 +8,32 @@ import { saturatingNodes } from "./saturation.ts";
 /** Inputs on which saturation is looked for: a dozen tell. */
 const looked = 12;
 
+/** Looks for layers that saturate: one that does can hide others behind it, since its results are too small. */
+const rounds = 3;
+
 /** One file for every CPU: layers whose sums saturate on x86-64 without VNNI get scales that cannot, the others stay as they are. */
 export async function safeRecipe(
   context: PtqContext,
   best: Recipe,
 ): Promise<{ recipe: Recipe; saturating: NonNullable<QuantizationSearch["saturating"]> }> {
-  const model = await quantized(best.model, { row: context.row, statistics: best.statistics }, best.choices, best.options);
   const samples = context.judgeFeeds
     .slice(0, looked)
     .map((feeds, i) => ({ id: String(i), origin: String(i), feeds, target: undefined, geometry: {} }));
   const { executor, threads, options } = context;
-  const nodes = await saturatingNodes(model, samples, { ...options, executor, threads });
-  const saturating = nodes.map(({ node, share, noise }) => ({ node, share, noise }));
-  if (nodes.length === 0) return { recipe: best, saturating };
-  const weights = weightsWithoutSaturation(best.model.clone(), context.row, {
-    nodes: new Set(nodes.map(({ node }) => node)),
-    choices: best.choices.weights,
-  });
-  return { recipe: { ...best, choices: { ...best.choices, weights } }, saturating };
+  const saturating: NonNullable<QuantizationSearch["saturating"]> = [];
+  let recipe = best;
+  for (let round = 0; round < rounds; round++) {
+    const { model, statistics, choices } = recipe;
+    const emitted = await quantized(model, { row: context.row, statistics }, choices, recipe.options);
+    const found = await saturatingNodes(emitted, samples, { ...options, executor, threads });
+    const fresh = found.filter(({ node }) => !saturating.some((known) => known.node === node));
+    if (fresh.length === 0) break;
+    saturating.push(...fresh.map(({ node, share, noise }) => ({ node, share, noise })));
+    const weights = weightsWithoutSaturation(best.model.clone(), context.row, {
+      nodes: new Set(saturating.map(({ node }) => node)),
+      choices: best.choices.weights,
+    });
+    recipe = { ...best, choices: { ...best.choices, weights } };
+  }
+  return { recipe, saturating };
 }
