@@ -4,8 +4,14 @@ export { type ExplainRequest, type Explanation, explain, explanationSchema } fro
 export { type Candidate, candidateSchema, type Manifest, manifestSchema, type Sensitivity } from "./manifest.ts";
 export { observe } from "./observe.ts";
 export { type OptimizeRequest, optimize } from "./optimize.ts";
+export { contextOf, type PtqContext } from "./ptq/context.ts";
+export { quantized } from "./ptq/quantized.ts";
+export { race } from "./ptq/race.ts";
+export { reconstruct } from "./ptq/reconstruct.ts";
+export { searchQuantization } from "./ptq/search.ts";
 export { type QuantizeReport, type QuantizeRequest, quantizeFile, quantizeReportSchema } from "./quantize.ts";
 export { measureMoments, productRatio, quantizeWeights, type WeightOnlyRequest } from "./quantize-weights.ts";
-export { measureSensitivity } from "./sensitivity.ts";
+export { loadWithoutVnni, saturatingNodes, simulateWithoutVnni } from "./saturation.ts";
+export { concentration, measureSensitivity } from "./sensitivity.ts";
 export { openSetup, optimizeFractions, type Setup, type SetupRequest } from "./setup.ts";
 export { budgetOf, candidateRows, finalLines } from "./summary.ts";
