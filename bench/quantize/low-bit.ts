@@ -43,11 +43,12 @@ const powerOfTwoRow = (row: QuantizationRow): QuantizationRow => ({
 });
 
 async function open(name: string, row?: (row: QuantizationRow) => QuantizationRow) {
-  const { setup, evaluation, calibration } = await draws(name, 1);
+  const { setup, evaluation, calibration } = await draws(name);
   const simplified = setup.model.clone();
   await runPass(simplify, simplified, {}, ortEvaluate);
   const own = row ? row(setup.target.quantization) : setup.target.quantization;
-  const samples = calibration[0] as readonly PreparedSample[];
+  // all three draws together: learned rounding wants more samples than ranges do
+  const samples = [...new Map(calibration.flat().map((sample) => [sample.id, sample])).values()];
   const statistics = await observe(simplified, valuesToObserve(simplified, own), from(samples), {
     executor: setup.executor,
     run: setup.task.run,
