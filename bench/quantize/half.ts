@@ -189,7 +189,8 @@ function markdown(rows: readonly Row[]): string {
 \`npx tsx bench/quantize/half.ts\`, ${new Date().toISOString().slice(0, 10)}. ${device.cpu}, ${device.cores} cores, one thread; onnxruntime-node ${ortNode.version}.
 Up to 32 samples (a quarter of small sets) give the ranges, others the metric. "latency" is the median against the float model, all
 variants of a model in turn, 95 % interval; below 1 is faster. This CPU has no 16-bit kernels for products: "fp16" and "bf16" therefore store
-weights in 16 bits and compute in float32; "fp16 throughout" is the file for GPUs and NPUs, which onnxruntime runs here behind casts of its own.
+weights in 16 bits and compute in float32; "fp16 throughout" is the file for GPUs and NPUs, which onnxruntime runs here behind casts of its own. Other
+work ran on the machine: where an interval is wide, the ratio says little.
 
 ${table}
 `;
