@@ -94,14 +94,13 @@ describe("quantize on the example", () => {
     await (await ortNode.load(output)).release();
   });
 
-  test.skipIf(noRealData)("a file that would crash the runtime is refused and not written", { timeout: 60_000 }, async () => {
-    // onnxruntime 1.30 ends with a segmentation fault when it loads this model in float16 with all optimizations
-    const output = join(folder, "crash.onnx");
+  test.skipIf(noRealData)("a model that would crash the runtime in float16 keeps a node in float32", { timeout: 60_000 }, async () => {
+    // onnxruntime 1.30 ends with a segmentation fault when it loads this model wholly in float16 with all optimizations
+    const output = join(folder, "gru.onnx");
     const gru = parseEvalConfig({ model: realModel("nsnet2-20ms"), check: false }, folder);
-    await expect(quantizeFile({ evaluation: gru, output, method: "fp16" })).rejects.toThrow(
-      /does not run in ort-node, so it was not written/,
-    );
-    expect(await readdir(folder)).not.toContain("crash.onnx");
+    const report = await quantizeFile({ evaluation: gru, output, method: "fp16" });
+    expect(report.model.bytes).toBeLessThan(0.6 * report.original.bytes);
+    await (await ortNode.load(output)).release();
   });
 
   test("unknown methods and ranges are named", async () => {
