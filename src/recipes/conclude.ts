@@ -6,6 +6,7 @@ import type { CostReport } from "../ops/cost.ts";
 import { quantizeStatic } from "../passes/quantize/static.ts";
 import { loadModel } from "../runtime/model-file.ts";
 import { mainMetric } from "./accuracy.ts";
+import { coverageLine, measureCoverage } from "./coverage.ts";
 import { layersOf } from "./describe-model.ts";
 import { energyOf } from "./energy.ts";
 import type { Candidate, Manifest } from "./manifest.ts";
@@ -29,6 +30,7 @@ export async function conclude(run: OptimizeRun, { simplified, cost, baseline }:
   const profile = await profileOf(run, feeds);
   manifest.layers = layersOf(simplified.graph, cost, profile);
   manifest.energy = await energyOf(run, { baseline, chosen, chosenPath });
+  manifest.coverage = await coverageIn(run, simplified, chosen, chosenPath);
   manifest.withoutVnni = await withoutVnni(run, chosen, chosenPath);
   manifest.memory = await memoryOf(run, chosen, chosenPath, feeds);
   await publishPareto(run);
@@ -76,14 +78,33 @@ function judgeFinal(run: OptimizeRun, change: number | undefined): void {
   );
 }
 
+const isInteger = (chosen: Candidate): boolean => chosen.steps.some(({ pass }) => pass === quantizeStatic.name);
+
+async function coverageIn(
+  run: OptimizeRun,
+  simplified: Model,
+  chosen: Candidate,
+  chosenPath: string,
+): Promise<Manifest["coverage"]> {
+  if (!isInteger(chosen)) return null;
+  const row = run.setup.target.quantization;
+  const { coverage, warnings } = await measureCoverage(
+    simplified,
+    await loadModel(chosenPath),
+    chosen.notes,
+    row,
+    run.step("coverage"),
+  );
+  return { line: coverageLine(coverage.summary), unfused: [...warnings] };
+}
+
 /** Samples of the simulation, which computes the saturating layers by itself and is slow. */
 const simulatedSamples = 64;
 
 /** What the chosen integer file gives on x86-64 without VNNI, beside what it gives with it, on the same final samples. */
 async function withoutVnni(run: OptimizeRun, chosen: Candidate, chosenPath: string): Promise<Manifest["withoutVnni"]> {
   const { setup } = run;
-  const integer = chosen.steps.some(({ pass }) => pass === quantizeStatic.name);
-  if (!setup.target.saturates || !integer || run.outOfTime) return null;
+  if (!setup.target.saturates || !isInteger(chosen) || run.outOfTime) return null;
   const options = run.step("without VNNI");
   const session = await setup.executor.load(chosenPath, { threads: setup.threads });
   const simulated = await loadWithoutVnni(await loadModel(chosenPath), { executor: setup.executor, threads: setup.threads });

@@ -145,6 +145,8 @@ export const manifestSchema = z.object({
   memory: z.array(measurementSchema),
   energy: z.array(measurementSchema),
   quantization: quantizationSchema.nullable(),
+  /** What became of every node of the chosen integer file, in one line, and the pairs that the runtime did not fuse. */
+  coverage: z.object({ line: z.string(), unfused: z.array(z.string()) }).nullable(),
   /** The chosen integer file's accuracy on this machine and as simulated on x86-64 without VNNI; null where that is no question. */
   withoutVnni: z.object({ metric: z.string(), with: z.number(), without: z.number(), samples: z.number() }).nullable(),
   sensitivity: z.array(sensitivitySchema),

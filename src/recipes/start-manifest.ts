@@ -65,6 +65,7 @@ export async function startManifest(
     memory: [],
     energy: [],
     quantization: null,
+    coverage: null,
     withoutVnni: null,
     sensitivity: [],
     layers: [],

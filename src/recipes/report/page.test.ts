@@ -62,6 +62,7 @@ const manifest: Manifest = {
     estimators: { "activation mse": 3 },
     saturating: [{ node: hostile, share: 0.01, noise: 0.1 }],
   },
+  coverage: { line: hostile, unfused: [hostile] },
   withoutVnni: { metric: "top-1", with: 80, without: 79, samples: 10 },
   sensitivity: [
     {

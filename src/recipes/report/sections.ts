@@ -163,7 +163,8 @@ export function skippedSection(manifest: Manifest): Markup {
   const skipped = chosen?.notes.filter(({ kind }) => kind !== "did") ?? [];
   const done = chosen?.notes.filter(({ kind }) => kind === "did").length ?? 0;
   if (!chosen || chosen.notes.length === 0) return html``;
-  return html`<h2>Nodes that stay float</h2><p>${done} nodes run in the new precision, ${skipped.length} stay as they were.</p>
+  return html`<h2>Nodes that stay float</h2><p>${manifest.coverage ? `${manifest.coverage.line}.` : `${done} nodes run in the new precision, ${skipped.length} stay as they were.`}</p>
+${(manifest.coverage?.unfused ?? []).map((sentence) => html`<p class="muted">${sentence}</p>`)}
 ${skipped.length > 0 ? tableOf([["node", "because"], ...skipped.map(({ subject, message }) => [subject, message])]) : ""}`;
 }
 
