@@ -51,18 +51,21 @@ const mostChannels = 4096;
 const leastRows = 8;
 
 /**
- * Squared error over squared signal, channel by channel along the last axis, the mean over channels: box coordinates must not drown the
+ * Squared error over squared signal, channel by channel, the mean over channels: box coordinates must not drown the
  * scores that stand beside them in one tensor.
  */
 function relativeError(reference: Tensor, tensor: Tensor): number {
   const a = toFloat32(reference);
   const b = toFloat32(tensor);
-  const width = reference.shape.at(-1) ?? 1;
+  // maps [N, C, H, W] count channels by their second axis, rows of numbers by their last
+  const maps = reference.shape.length >= 4;
+  const width = (maps ? reference.shape[1] : reference.shape.at(-1)) ?? 1;
+  const inner = maps ? reference.shape.slice(2).reduce((product, dim) => product * dim, 1) : 1;
   const channels = width > 0 && width <= mostChannels && a.length >= leastRows * width ? width : 1;
   const signal = new Float64Array(channels);
   const noise = new Float64Array(channels);
   for (let i = 0; i < a.length; i++) {
-    const c = i % channels;
+    const c = Math.floor(i / inner) % channels;
     signal[c] = (signal[c] as number) + (a[i] as number) ** 2;
     noise[c] = (noise[c] as number) + ((a[i] as number) - (b[i] as number)) ** 2;
   }
