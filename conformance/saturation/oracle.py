@@ -46,6 +46,11 @@ PRODUCTS = [
     ("gemm, transposed weight, float result", "GemmT", [2], 13, 6),
     ("matmul, K past one block", "MatMul", [2], 403, 2),
 ]
+# Those that are asked with the same integers as uint8 around 128 too.
+UINT8 = [
+    "conv 1x1, odd channels", "conv 3x3, channels in fours", "conv 3x3, two groups", "depthwise 3x3", "conv 1-D",
+    "matmul, odd K", "matmul, float result", "gemm", "gemm, transposed weight, float result",
+]
 
 
 def extreme(rng, shape, kind, density):
@@ -93,6 +98,8 @@ def model_of(case, v):
         "xs": v["xScale"], "xz": np.uint8(v["zeroPoint"]), "w": v["w"], "ws": v["wScale"],
         "wz": np.zeros(len(v["wScale"]), np.int8), "ys": v["yScale"], "yz": np.uint8(v["yZeroPoint"] or 0),
     }
+    if case.get("uint8"):
+        constants |= {"w": v["w"].view(np.uint8) ^ 0x80, "wz": np.full(len(v["wScale"]), 128, np.uint8)}
     nodes = [
         helper.make_node("DequantizeLinear", ["x", "xs", "xz"], ["xf"]),
         helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], axis=axis),
@@ -179,12 +186,16 @@ def encoded(model):
 
 
 def cases():
+    plain = []
     for name, shape, filters, kernel, attributes in CONVOLUTIONS:
         weight = [filters, shape[1] // attributes.get("group", 1), *kernel]
-        yield {"name": name, "op": "Conv", "input": shape, "weight": weight, "attributes": attributes}, False
+        plain.append({"name": name, "op": "Conv", "input": shape, "weight": weight, "attributes": attributes})
     for name, op, rows, k, n in PRODUCTS:
         weight = [n, k] if op == "GemmT" else [k, n]
-        yield {"name": name, "op": op, "input": [*rows, k], "weight": weight, "attributes": {}}, "float" in name
+        plain.append({"name": name, "op": op, "input": [*rows, k], "weight": weight, "attributes": {}})
+    wide = [one | {"name": f"{one['name']}, uint8 weights", "uint8": True} for one in plain if one["name"] in UINT8]
+    for case in plain + wide:
+        yield case, "float" in case["name"]
 
 
 def main():

@@ -28,6 +28,7 @@ export const quantizationRowSchema = z.looseObject({
   activation: z.object({ ...gridSchema, symmetric: z.boolean() }),
   weight: z.object({
     ...gridSchema,
+    wideDtype: z.literal("uint8").optional(),
     perChannel: z.boolean(),
     reduceRange: z.boolean(),
     symmetric: z.boolean().optional(),

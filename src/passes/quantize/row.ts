@@ -51,6 +51,8 @@ export interface QuantizationRow {
   };
   readonly weight: {
     readonly dtype: "int8" | "uint8";
+    /** Kernels take uint8 weights around 128 as well, and do not saturate with them, but are slower. */
+    readonly wideDtype?: "uint8";
     /** One scale per output channel; `perChannel: false` of an op takes it back for that op. */
     readonly perChannel: boolean;
     /** Weights keep to 7 bits, so that two 8-bit products fit into 16 bits. */

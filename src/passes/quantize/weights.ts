@@ -20,6 +20,8 @@ export interface WeightChoice {
   readonly scales?: Float32Array | undefined;
   /** Integers that belong to `scales`, where rounding to nearest is not what is wanted. */
   readonly integers?: Int8Array | undefined;
+  /** "uint8" stores the same integers around a zero point of 128; default what the target's kernel or row says. */
+  readonly dtype?: "int8" | "uint8" | undefined;
 }
 
 /** The grid of weights for which nothing else was chosen. */
@@ -43,7 +45,8 @@ export function quantizeNodeWeights(plan: NodePlan, inputScale: number, grid: We
   const value = node.inputs[weight.index] as Value;
   const biasTensor = bias ?? (weight.bias === undefined ? undefined : (node.inputs[weight.bias] as Value).constant);
   const quantized = chosenWeight(value, weight.axis, grid, biasTensor && { bias: biasTensor, inputScale });
-  const stored = (plan.op.weightDtype ?? grid.dtype) === "uint8" ? aroundTheMiddle(quantized) : quantized;
+  const dtype = plan.op.weightDtype ?? grid.choices.get(value.name)?.dtype ?? grid.dtype;
+  const stored = dtype === "uint8" ? aroundTheMiddle(quantized) : quantized;
   node.setInput(weight.index, addDequantizedConstant(graph, value.name, stored, node));
   if (!biasTensor || weight.bias === undefined) return;
   if (grid.floatBias) setFloatBias(node, weight.bias, biasTensor);

@@ -34,6 +34,7 @@ export const ortX64 = defineTarget({
   quantization: cpuRow({
     name: "ort-x64",
     summary: "uint8 activations, int8 weights per channel: the pair VNNI multiplies without loss",
+    weight: { dtype: "int8", wideDtype: "uint8", perChannel: true, reduceRange: false },
     source: "onnxruntime documentation, model-optimizations/quantization; kernels asked of onnxruntime 1.30",
   }),
   saturates: "some",
@@ -48,7 +49,7 @@ export const ortX64NoVnni = defineTarget({
   quantization: cpuRow({
     name: "ort-x64-novnni",
     summary: "uint8 activations, 7-bit weights: VPMADDUBSW adds two products in 16 bits and would saturate with 8",
-    weight: { dtype: "int8", perChannel: true, reduceRange: true },
+    weight: { dtype: "int8", wideDtype: "uint8", perChannel: true, reduceRange: true },
     source: 'onnxruntime documentation, model-optimizations/quantization, "reduce_range"',
   }),
   saturates: "all",

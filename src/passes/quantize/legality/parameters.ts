@@ -63,7 +63,7 @@ export function* weightRules(graph: QdqGraph, row: QuantizationRow): Violations 
     if (!unit.weight || !scheme) continue;
     const at = { node: nodeKey(unit.node), value: unit.weight.value.name };
     const dtype = unit.op?.weightDtype ?? row.weight.dtype;
-    if (scheme.dtype !== dtype)
+    if (scheme.dtype !== dtype && (unit.op?.weightDtype || scheme.dtype !== row.weight.wideDtype))
       yield {
         rule: "weight-dtype",
         ...at,
@@ -95,7 +95,8 @@ function* weightGranularity({ op, node, weight }: Unit, { axis }: Scheme, row: Q
 }
 
 function* weightRange(scheme: Scheme, row: QuantizationRow, at: Place): Violations {
-  const { narrowRange, reduceRange, bits = 8 } = row.weight;
+  const { narrowRange, bits = 8, wideDtype } = row.weight;
+  const reduceRange = row.weight.reduceRange && scheme.dtype !== wideDtype;
   if (!scheme.integers || !(narrowRange || reduceRange || bits < 8)) return;
   const middle = middleOf(scheme.dtype);
   const [low, high] = integerBounds("int8", { narrow: narrowRange === true, reduced: reduceRange });

@@ -2,12 +2,13 @@ import { type Model, type Node, type Tensor, toFloat32, typedArray, type Value }
 import { lookupOp, type OpDef, portIndex, readAttributes } from "../../../ops/index.ts";
 import { dequantizeLinear, quantizeLinear } from "../../../ops/quantize-linear.ts";
 import { nodeKey } from "../plan.ts";
+import { middleOf } from "../row.ts";
 import { convolutionForm } from "./convolution-form.ts";
 import { matrixForm } from "./matrix-form.ts";
 import { type PackedWeights, packWeights } from "./packed-weights.ts";
 import type { ProductForm } from "./product-form.ts";
 
-/** A node that onnxruntime runs as products of uint8 activations and int8 weights. */
+/** A node that onnxruntime runs as products of uint8 activations and 8-bit weights. */
 export interface IntegerLayer {
   /** `nodeKey` of the node in the float model. */
   readonly key: string;
@@ -73,28 +74,40 @@ function integerLayer(node: Node, model: Model): IntegerLayer | undefined {
   const weight = dequantized(node.inputs[portIndex(def.inputs, facet.weight.input)], model);
   const x = dequantized(node.inputs[portIndex(def.inputs, facet.activations[0] as string)], model);
   const integers = weight?.source.constant;
-  if (x?.scales.length !== 1 || x.source.type?.dtype !== "uint8" || integers?.dtype !== "int8") return undefined;
-  if (!weight || weight.zeroPoints.some((zero) => zero !== 0)) return undefined;
+  if (x?.scales.length !== 1 || x.source.type?.dtype !== "uint8" || !weight || !integers) return undefined;
   const form = productForm(node, def, integers.shape);
   const inputScale = x.scales[0] as number;
   const products = weight.scales.map((scale) => inputScale * scale);
   const biasValue = facet.weight.bias === undefined ? undefined : node.inputs[portIndex(def.inputs, facet.weight.bias)];
   const bias = biasValue && biasOf(biasValue, model, kernel.checksBiasScale ? products : undefined);
   const quantizer = quantizerOf(node, model);
-  if (!form || bias === "float" || !(quantizer || kernel.floatResult)) return undefined;
-  const weights = packWeights(form, typedArray(integers) as Int8Array);
+  const packed = form && packed8(form, integers, weight.zeroPoints);
+  if (!packed || bias === "float" || !(quantizer || kernel.floatResult)) return undefined;
   const zeroPoint = x.zeroPoints[0] ?? 0;
   return {
     key: keyOf(node, quantizer, model),
     node,
     input: x.source,
     output: quantizer?.output ?? node.output,
-    weights,
+    weights: packed,
     zeroPoint,
-    addends: weights.sums.map((sum, channel) => (bias?.[bias.length === 1 ? 0 : channel] ?? 0) - zeroPoint * sum),
+    addends: packed.sums.map((sum, channel) => (bias?.[bias.length === 1 ? 0 : channel] ?? 0) - zeroPoint * sum),
     scales: quantizer ? products.map((scale) => scale / quantizer.scale) : products,
     result: quantizer && { zeroPoint: quantizer.zeroPoint },
   };
+}
+
+/**
+ * Symmetric 8-bit weights as their kernel adds them up: int8 in pairs of 16 bits; uint8 around 128 one by one, since kernels of two uint8
+ * operands widen both to 16 bits first (MLAS, QgemmU8X8KernelAvx2). Undefined for weights that are stored otherwise.
+ */
+function packed8(form: ProductForm, integers: Tensor, zeroPoints: readonly number[]): PackedWeights | undefined {
+  const { dtype } = integers;
+  if ((dtype !== "int8" && dtype !== "uint8") || zeroPoints.some((zero) => zero !== middleOf(dtype))) return undefined;
+  if (dtype === "int8") return packWeights(form, typedArray(integers) as Int8Array);
+  if (zeroPoints.length === 0) return undefined;
+  const around0 = Int8Array.from(typedArray(integers) as Uint8Array, (q) => q - middleOf(dtype));
+  return packWeights({ ...form, paired: false }, around0);
 }
 
 interface Dequantized {
