@@ -54,7 +54,7 @@ async function open(name: string, row?: (row: QuantizationRow) => QuantizationRo
     run: setup.task.run,
   });
   const feeds = await modelFeeds(setup, samples);
-  const context: PtqContext = { ...contextOf({ setup, statistics, feeds, options: {} }), row: own, threads };
+  const context: PtqContext = { ...contextOf({ setup, statistics, feeds, samples, options: {} }), row: own, threads };
   return { setup, evaluation, simplified, context, calibration: samples.length };
 }
 

@@ -43,7 +43,7 @@ async function measure(name: string, draw: number, { setup, evaluation, calibrat
       executor: setup.executor,
       run: setup.task.run,
     });
-    const context = contextOf({ setup, statistics, feeds: await modelFeeds(setup, samples), options: {} });
+    const context = contextOf({ setup, statistics, feeds: await modelFeeds(setup, samples), samples, options: {} });
     const found = await searchQuantization(simplified, context, { deadline: started + 1000 * seconds });
     const { best } = found;
     const model = await quantized(best.model, { row, statistics: best.statistics }, best.choices, best.options);

@@ -97,7 +97,13 @@ async function quantizeOurs(
     executor: setup.executor,
     threads: 2,
   });
-  const context = contextOf({ setup, statistics, feeds: calibration.map(({ feeds }) => feeds), options: {} });
+  const context = contextOf({
+    setup,
+    statistics,
+    feeds: calibration.map(({ feeds }) => feeds),
+    samples: calibration,
+    options: {},
+  });
   const { best } = await searchQuantization(simplified, context, { deadline: performance.now() + 90_000 });
   const first = firstNodes(simplified, row);
   const plans: CandidatePlan[] = [

@@ -1,5 +1,6 @@
 import type { Outputs, PreparedSample, Target } from "../ir/index.ts";
 import { type MetricDef, type PostprocessDef, parseOptions, type TargetKind } from "../metrics/define.ts";
+import { type DistanceDef, distances } from "../metrics/distance.ts";
 import { type AnyMetric, type AnyPostprocess, findDefinition, metrics, postprocesses } from "../metrics/registry.ts";
 import type { Session } from "../runtime/executor.ts";
 import { EdgewrightError } from "../util/errors.ts";
@@ -23,6 +24,8 @@ export interface TaskDef {
   /** Against the original model, without labels. */
   readonly fidelity: readonly Choice[];
   readonly postprocess: readonly Choice[];
+  /** Name of the distance between post-processed outputs that searches without labels go by; absent: that of the raw numbers. */
+  readonly distance?: string;
   /** Name of the preprocessing preset to start from. */
   readonly preprocess?: string;
 }
@@ -57,6 +60,7 @@ export const tasks: readonly TaskDef[] = [
     metrics: [{ name: "mAP50-95" }, { name: "mAP50" }],
     fidelity: tensorFidelity,
     postprocess: [{ name: "yolox" }],
+    distance: "detections",
     preprocess: "yolox",
   },
   {
@@ -147,6 +151,7 @@ export interface ResolvedTask {
   readonly metrics: readonly Chosen<MetricDef>[];
   readonly fidelity: readonly Chosen<MetricDef>[];
   readonly postprocess: readonly Chosen<PostprocessDef>[];
+  readonly distance: DistanceDef | undefined;
   readonly run: RunSample | undefined;
 }
 
@@ -174,6 +179,7 @@ export function resolveTask(task: TaskDef, change: TaskChange = {}): ResolvedTas
     postprocess: (change.postprocess ?? task.postprocess).map((choice) =>
       choose(choice, findDefinition("post-process", choice.name, postprocesses, pluggedPostprocesses)),
     ),
+    distance: task.distance === undefined ? undefined : distances.get(task.distance),
     run: runs[0],
   };
 }

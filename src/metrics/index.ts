@@ -1,5 +1,6 @@
 export * from "./define.ts";
 export { type Detection, detectionTensor, type SuppressionOptions, suppress } from "./detections.ts";
+export { type DistanceDef, detectionDistance, distances } from "./distance.ts";
 export { type AnyMetric, type AnyPostprocess, metrics, postprocesses } from "./registry.ts";
 export * from "./statistics/bootstrap.ts";
 export * from "./statistics/distributions.ts";

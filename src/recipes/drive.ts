@@ -19,12 +19,22 @@ export async function realFeeds(
   samples: AsyncIterable<PreparedSample>,
   count: number,
 ): Promise<Feeds[]> {
-  const feeds: Feeds[] = [];
-  const ears = listening(session, (made) => void feeds.push(made));
+  return (await realSamples(task, session, samples, count)).map(({ feeds }) => feeds);
+}
+
+/** The same with the samples that they come from, one for each run. */
+export async function realSamples(
+  task: ResolvedTask,
+  session: Session,
+  samples: AsyncIterable<PreparedSample>,
+  count: number,
+): Promise<PreparedSample[]> {
+  const found: PreparedSample[] = [];
   for await (const sample of samples) {
+    const ears = listening(session, (feeds) => void found.push({ ...sample, feeds }));
     if (task.run) await task.run({ session: ears, sample, signal: undefined });
-    else feeds.push(sample.feeds);
-    if (feeds.length >= count) break;
+    else found.push(sample);
+    if (found.length >= count) break;
   }
-  return feeds.slice(0, count);
+  return found.slice(0, count);
 }

@@ -1,7 +1,7 @@
 import type { Model } from "../ir/index.ts";
 import { violations } from "./budget.ts";
 import { type CandidateSource, type FloatNodes, firstNodes, recipeCandidate } from "./candidates.ts";
-import { realFeeds } from "./drive.ts";
+import { realSamples } from "./drive.ts";
 import type { Candidate, QuantizationSearch } from "./manifest.ts";
 import type { Baseline } from "./measure-candidate.ts";
 import { mixedCandidates } from "./mixed.ts";
@@ -50,9 +50,10 @@ export async function quantizeBest(run: OptimizeRun, start: Start): Promise<void
 async function contextFor(run: OptimizeRun, { baseline, source }: Start): Promise<PtqContext> {
   const { setup } = run;
   const options = run.step("quantize");
-  const samples = setup.samples("calibration", { ...options, limit: mostFeeds });
-  const feeds = await realFeeds(setup.task, baseline.session, samples, mostFeeds);
-  return { ...contextOf({ setup, statistics: source.statistics, feeds, options }), threads: searchThreads };
+  const stream = setup.samples("calibration", { ...options, limit: mostFeeds });
+  const samples = await realSamples(setup.task, baseline.session, stream, mostFeeds);
+  const feeds = samples.map((sample) => sample.feeds);
+  return { ...contextOf({ setup, statistics: source.statistics, feeds, samples, options }), threads: searchThreads };
 }
 
 /** Nothing is timed meanwhile, so the search may use what the machine has. */
@@ -66,7 +67,7 @@ function summary(found: SearchResult, context: PtqContext, saturating: Quantizat
   }
   return {
     recipe: found.best.name,
-    measure: context.classScores ? "KL (nats)" : "relative error",
+    measure: context.distance.measure,
     divergence: found.divergence,
     trials: [...found.trials],
     estimators,

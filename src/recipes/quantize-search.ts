@@ -6,7 +6,7 @@ import { quantizeStatic } from "../passes/quantize/static.ts";
 import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { RunOptions } from "../util/progress.ts";
-import { realFeeds } from "./drive.ts";
+import { realSamples } from "./drive.ts";
 import { contextOf } from "./ptq/context.ts";
 import type { BitsOf } from "./ptq/ranges.ts";
 import { type SearchResult, searchQuantization } from "./ptq/search.ts";
@@ -49,8 +49,8 @@ export async function searchStatic(
   const { setup, statistics, limit } = source;
   const bits = request.weightBits ?? 8;
   const session = await setup.executor.load(setup.modelPath, { threads: setup.threads });
-  const feeds = await realFeeds(setup.task, session, source.samples, limit).finally(() => session.release());
-  const context = contextOf({ setup, statistics, feeds, options });
+  const samples = await realSamples(setup.task, session, source.samples, limit).finally(() => session.release());
+  const context = contextOf({ setup, statistics, feeds: samples.map(({ feeds }) => feeds), samples, options });
   const found = await searchQuantization(simplified, context, {
     ...(request.exclude ? { exclude: request.exclude } : {}),
     ...(bits < 8 ? { weightBits: bits, bitsOf: edgesAtEight(simplified, context.row, bits) } : {}),

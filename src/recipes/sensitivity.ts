@@ -9,7 +9,7 @@ import { chosenWeight } from "../passes/quantize/weights.ts";
 import type { Session } from "../runtime/executor.ts";
 import type { Sensitivity } from "./manifest.ts";
 import type { PtqContext } from "./ptq/context.ts";
-import { divergences, mean, outputsOf } from "./ptq/divergence.ts";
+import { mean, outputsOf } from "./ptq/divergence.ts";
 import { quantized } from "./ptq/quantized.ts";
 import type { Recipe } from "./ptq/recipe.ts";
 
@@ -124,7 +124,7 @@ class OneAtATime {
   }
 
   #divergence(outputs: readonly Outputs[]): number {
-    return mean(divergences(this.#reference, outputs, this.#context.classScores));
+    return mean(this.#context.distance.between(this.#reference, outputs, this.#feeds));
   }
 
   async #outputs(model: Model): Promise<Outputs[]> {

@@ -7,6 +7,7 @@ import type { QuantizationRow } from "../../src/passes/quantize/row.ts";
 import { valuesToObserve } from "../../src/passes/quantize/static.ts";
 import { observe } from "../../src/recipes/observe.ts";
 import type { PtqContext } from "../../src/recipes/ptq/context.ts";
+import { classDistance, tensorDistance } from "../../src/recipes/ptq/distance.ts";
 import { outputsOf } from "../../src/recipes/ptq/divergence.ts";
 import { sqnrOf } from "../../src/recipes/sensitivity.ts";
 import { ortNode } from "../../src/runtime/ort-node.ts";
@@ -86,7 +87,8 @@ export async function contextOn(
   const watched = valuesToObserve(model.clone(), own);
   const statistics = await observe(model, watched, stream(samplesOf(made)), { executor: ortNode });
   const judgeFeeds = judges > 0 ? feeds.slice(-judges) : made;
-  return { row: own, statistics, feeds: made, judgeFeeds, classScores, executor: ortNode, threads: 1, options: {} };
+  const distance = classScores ? classDistance : tensorDistance;
+  return { row: own, statistics, feeds: made, judgeFeeds, classScores, distance, executor: ortNode, threads: 1, options: {} };
 }
 
 export const run = (model: Model, feeds: readonly Feeds[]): Promise<Outputs[]> => outputsOf(model, feeds, ortNode);

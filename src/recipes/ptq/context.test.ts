@@ -4,6 +4,7 @@ import type { Feeds } from "../../measure/latency.ts";
 import { ortNode } from "../../runtime/ort-node.ts";
 import { findTarget } from "../../targets/index.ts";
 import { type ContextRequest, contextOf } from "./context.ts";
+import { classDistance, tensorDistance } from "./distance.ts";
 
 const feedsOf = (count: number, size = 4): Feeds[] =>
   Array.from({ length: count }, (_, i) => ({ x: tensorOf("float32", [1, size], new Array(size).fill(i)) }));
@@ -43,8 +44,8 @@ describe("what post-training quantization works with", () => {
   });
 
   test("class scores are known by the task's metrics", () => {
-    expect(contextOf(request(feedsOf(9), "kl")).classScores).toBe(true);
-    expect(contextOf(request(feedsOf(9), "sqnr")).classScores).toBe(false);
+    expect(contextOf(request(feedsOf(9), "kl")).distance).toBe(classDistance);
+    expect(contextOf(request(feedsOf(9), "sqnr")).distance).toBe(tensorDistance);
   });
 
   test("where sums may saturate the search has all eight bits: saturating layers are changed afterwards", () => {

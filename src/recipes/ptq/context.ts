@@ -1,9 +1,11 @@
+import type { PreparedSample } from "../../ir/index.ts";
 import type { Feeds } from "../../measure/latency.ts";
 import type { QuantizationRow } from "../../passes/quantize/row.ts";
 import type { ActivationStatistics } from "../../passes/quantize/statistics.ts";
 import type { Executor } from "../../runtime/executor.ts";
 import type { RunOptions } from "../../util/progress.ts";
 import type { Setup } from "../setup.ts";
+import { distanceOf, isClassScores, type OutputDistance } from "./distance.ts";
 
 /** What every step of post-training quantization works with. */
 export interface PtqContext {
@@ -14,8 +16,10 @@ export interface PtqContext {
   readonly feeds: readonly Feeds[];
   /** Others, on which variants are judged; the same ones where there are too few. */
   readonly judgeFeeds: readonly Feeds[];
-  /** Whether the outputs are class scores, compared by KL divergence; else by relative squared error. */
+  /** Whether the outputs are class scores. */
   readonly classScores: boolean;
+  /** How far outputs are from the float model's. */
+  readonly distance: OutputDistance;
   readonly executor: Executor;
   readonly threads: number;
   readonly options: RunOptions;
@@ -32,10 +36,12 @@ export interface ContextRequest {
   readonly setup: Pick<Setup, "task" | "executor" | "threads" | "target">;
   readonly statistics: ReadonlyMap<string, ActivationStatistics>;
   readonly feeds: readonly Feeds[];
+  /** Where the feeds come from, for post-processing that wants to know how an image was scaled. */
+  readonly samples?: readonly PreparedSample[];
   readonly options: RunOptions;
 }
 
-export function contextOf({ setup, statistics, feeds, options }: ContextRequest): PtqContext {
+export function contextOf({ setup, statistics, feeds, samples, options }: ContextRequest): PtqContext {
   const bytesOfOne = Object.values(feeds[0] ?? {}).reduce((sum, tensor) => sum + 4 * tensor.size, 0);
   const kept = feeds.slice(0, Math.max(fewest, Math.floor(feedBytes / Math.max(1, bytesOfOne))));
   const made = Math.ceil(madeFrom * kept.length);
@@ -45,7 +51,8 @@ export function contextOf({ setup, statistics, feeds, options }: ContextRequest)
     statistics,
     feeds: few ? kept : kept.slice(0, made),
     judgeFeeds: few ? kept : kept.slice(made),
-    classScores: setup.task.fidelity.some(({ definition }) => definition.name === "kl"),
+    classScores: isClassScores(setup.task),
+    distance: distanceOf(setup.task, samples),
     executor: setup.executor,
     threads: setup.threads,
     options,

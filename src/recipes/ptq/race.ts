@@ -3,7 +3,7 @@ import type { Model, Outputs } from "../../ir/index.ts";
 import type { Session } from "../../runtime/executor.ts";
 import { EdgewrightError } from "../../util/errors.ts";
 import type { PtqContext } from "./context.ts";
-import { divergences, mean } from "./divergence.ts";
+import { mean } from "./divergence.ts";
 
 export interface Entrant {
   readonly name: string;
@@ -56,8 +56,9 @@ export async function race(
       for (const runner of running) {
         context.options.signal?.throwIfAborted();
         const outputs: Outputs[] = [];
-        for (const one of feeds.slice(start, start + round)) outputs.push(await (runner.session as Session).run(one));
-        runner.scores.push(...distances(divergences(reference.slice(start, start + round), outputs, context.classScores)));
+        const some = feeds.slice(start, start + round);
+        for (const one of some) outputs.push(await (runner.session as Session).run(one));
+        runner.scores.push(...distances(context.distance.between(reference.slice(start, start + round), outputs, some)));
       }
       drop(running);
       context.options.onProgress?.({ step: "race", done: Math.min(start + round, feeds.length), total: feeds.length });

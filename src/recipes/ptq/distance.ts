@@ -1,0 +1,76 @@
+import type { Outputs, PreparedSample } from "../../ir/index.ts";
+import type { Feeds } from "../../measure/latency.ts";
+import type { ResolvedTask } from "../../measure/task.ts";
+import { EdgewrightError } from "../../util/errors.ts";
+import { divergences } from "./divergence.ts";
+
+/** How far outputs are from the float model's: what every stage of a search goes by. */
+export interface OutputDistance {
+  /** What the number is, for reports. */
+  readonly measure: string;
+  /** One number a run, 0 is equality. `feeds` are what the runs were fed: objects that the context holds. */
+  between(reference: readonly Outputs[], outputs: readonly Outputs[], feeds: readonly Feeds[]): number[];
+}
+
+/** Kullback-Leibler divergence. */
+export const classDistance: OutputDistance = {
+  measure: "KL (nats)",
+  between: (reference, outputs) => divergences(reference, outputs, true),
+};
+
+/** Squared error over squared signal, channel by channel. */
+export const tensorDistance: OutputDistance = {
+  measure: "relative error",
+  between: (reference, outputs) => divergences(reference, outputs, false),
+};
+
+/**
+ * What the numbers themselves count beside the task's own distance: samples in which the task finds nothing (no object above the threshold)
+ * can only be told apart by them.
+ */
+const plainShare = 0.01;
+
+/** Known by what the task is compared by. */
+export const isClassScores = ({ fidelity }: Pick<ResolvedTask, "fidelity">): boolean =>
+  fidelity.some(({ definition }) => definition.name === "kl");
+
+type DistanceTask = Pick<ResolvedTask, "fidelity"> & Partial<Pick<ResolvedTask, "postprocess" | "distance" | "run">>;
+
+/**
+ * KL for class scores. Where the task has a distance of its own (detections), that one, between what its post-processing makes of the float
+ * model's outputs and of the others': the float model's answers are the truth, no labels are read. Else the relative squared error.
+ * `samples`: where the feeds come from, for post-processing that wants to know how an image was scaled.
+ */
+export function distanceOf(task: DistanceTask, samples: readonly PreparedSample[] = []): OutputDistance {
+  const plain = isClassScores(task) ? classDistance : tensorDistance;
+  const own = task.distance;
+  // a plug-in that drives the model makes the task's outputs of several runs
+  if (!own || task.run) return plain;
+  const origins = new Map(samples.map((sample) => [sample.feeds, sample]));
+  const decoded = new WeakMap<Outputs, Outputs | undefined>();
+  const decode = (outputs: Outputs, feeds: Feeds): Outputs | undefined => {
+    const sample = origins.get(feeds) ?? { id: "", origin: "a calibration input", feeds, target: undefined, geometry: {} };
+    try {
+      const result = (task.postprocess ?? []).reduce(
+        (made, { definition, options }) => definition.apply(made, sample, options),
+        outputs,
+      );
+      return own.applies(result) ? result : undefined;
+    } catch (error) {
+      if (error instanceof EdgewrightError) return undefined;
+      throw error;
+    }
+  };
+  return {
+    measure: own.measure,
+    between: (reference, outputs, feeds) =>
+      plain.between(reference, outputs, feeds).map((numbers, i) => {
+        const original = reference[i] as Outputs;
+        if (!decoded.has(original)) decoded.set(original, decode(original, feeds[i] as Feeds));
+        const expected = decoded.get(original);
+        if (!expected) return numbers;
+        const found = decode(outputs[i] as Outputs, feeds[i] as Feeds);
+        return found ? own.between(expected, found) + plainShare * Math.min(1, numbers) : Number.POSITIVE_INFINITY;
+      }),
+  };
+}
