@@ -72,8 +72,13 @@ export const quantizationSchema = z.object({
   ),
   /** How often each estimator was chosen, for activations and weights. */
   estimators: z.record(z.string(), z.number()),
-  /** Layers whose sums would saturate on x86-64 without VNNI, and got scales that cannot; null where the target has no such machines. */
-  saturating: z.array(z.object({ node: z.string(), share: z.number(), noise: z.number() })).nullable(),
+  /**
+   * Layers whose sums would do harm by saturating on x86-64 without VNNI, and what they got against it: coarser weight scales, or the same
+   * weights as uint8. null where the target has no such machines.
+   */
+  saturating: z
+    .array(z.object({ node: z.string(), share: z.number(), noise: z.number(), remedy: z.enum(["scales", "uint8"]) }))
+    .nullable(),
 });
 export type QuantizationSearch = z.infer<typeof quantizationSchema>;
 

@@ -27,8 +27,8 @@ export interface StaticSearchResult {
   readonly model: Model;
   readonly notes: readonly Note[];
   readonly found: SearchResult;
-  /** Layers that got scales which cannot saturate without VNNI. */
-  readonly saturating: readonly string[];
+  /** Layers that would do harm by saturating without VNNI, and what they got against it. */
+  readonly saturating: readonly { readonly node: string; readonly remedy: "scales" | "uint8" }[];
 }
 
 const usualMs = (bits: number): number => (bits < 8 ? 900_000 : 120_000);
@@ -62,7 +62,7 @@ export async function searchStatic(
   const model = recipe.model.clone();
   const params = { row: context.row, statistics: recipe.statistics, ...recipe.choices, ...recipe.options };
   const { notes } = await runPass(quantizeStatic, model, params, ortEvaluate);
-  return { model, notes, found, saturating: safe.saturating.map(({ node }) => node) };
+  return { model, notes, found, saturating: safe.saturating.map(({ node, remedy }) => ({ node, remedy })) };
 }
 
 /** Low-bit weights everywhere but in the first and the last layer, which see the raw input and make the answer. */

@@ -68,7 +68,7 @@ export const quantizeReportSchema = z.object({
       recipe: z.string(),
       divergence: z.number(),
       trials: quantizationSchema.shape.trials,
-      saturating: z.array(z.string()),
+      saturating: z.array(z.object({ node: z.string(), remedy: z.enum(["scales", "uint8"]) })),
     })
     .optional(),
   target: z.string(),
@@ -115,7 +115,8 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
   const model = replaced ?? prepared.model;
   if (!half?.report.comparison) await checkLoads(model, target.executor, options);
   const covered = method === "static" ? await measureCoverage(simplified, model, notes, target.quantization, options) : undefined;
-  const legality = method === "static" ? violationsOf(model, target.quantization) : undefined;
+  const legality =
+    method === "static" ? violationsOf(model, search ? fullRange(target.quantization) : target.quantization) : undefined;
   const saved = await saveModel(model, request.output, options);
   return {
     model: { path: request.output, bytes: saved.bytes, digest: saved.digest },
@@ -147,6 +148,9 @@ export async function quantizeFile(request: QuantizeRequest, options: RunOptions
 
 /** Violations that are printed; --json lists all. */
 const shownViolations = 8;
+
+/** The search keeps all 8 bits where its simulation says that no sum saturates, and gives the other layers a remedy. */
+const fullRange = (row: QuantizationRow): QuantizationRow => ({ ...row, weight: { ...row.weight, reduceRange: false } });
 
 const violationsOf = (model: Model, row: QuantizationRow): NonNullable<QuantizeReport["legality"]> =>
   checkLegality(model, row).map(({ rule, node, value, message }) => ({ rule, node: node ?? "", value: value ?? "", message }));

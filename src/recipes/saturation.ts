@@ -18,6 +18,8 @@ export interface LayerSaturation {
   readonly maxLoss: number;
   /** Squared change over squared result, summed over all results: 1e-3 is a signal-to-noise ratio of 30 dB. */
   readonly noise: number;
+  /** Sums of two products that were computed. */
+  readonly pairs: number;
 }
 
 /** A session that computes what the model gives on x86-64 without VNNI, and says what saturated so far. */
@@ -30,6 +32,8 @@ export interface SimulationOptions extends RunOptions {
   readonly threads?: number | undefined;
   /** Computes every integer layer here, those too that cannot saturate. */
   readonly everyLayer?: boolean | undefined;
+  /** Layers give what they would give with VNNI, so that no layer hides what saturates in another; only the tallies tell. */
+  readonly unsaturated?: boolean | undefined;
 }
 
 interface LoadedStage extends Stage {
@@ -42,7 +46,7 @@ interface LoadedStage extends Stage {
  */
 export async function loadWithoutVnni(
   model: Model,
-  { executor, threads = 1, everyLayer = false }: SimulationOptions,
+  { executor, threads = 1, everyLayer = false, unsaturated = false }: SimulationOptions,
 ): Promise<SaturatingSession> {
   const copy = model.clone();
   inferShapes(copy);
@@ -56,7 +60,7 @@ export async function loadWithoutVnni(
     inputs: copy.graph.inputs.flatMap(({ name, type, constant }) => (type && !constant ? [{ name, type }] : [])),
     outputNames,
     async run(feeds, outputs = outputNames) {
-      const values = await runStages(stages, tallies, feeds);
+      const values = await runStages({ stages, tallies, unsaturated }, feeds);
       return Object.fromEntries(outputs.map((name) => [name, values[name] as Tensor]));
     },
     saturation: () => [...tallies].map(([layer, tally]) => summary(layer, tally)),
@@ -66,19 +70,23 @@ export async function loadWithoutVnni(
   };
 }
 
-async function runStages(
-  stages: readonly LoadedStage[],
-  tallies: ReadonlyMap<IntegerLayer, SaturationTally>,
-  feeds: Outputs,
-): Promise<Outputs> {
+interface Simulation {
+  readonly stages: readonly LoadedStage[];
+  readonly tallies: ReadonlyMap<IntegerLayer, SaturationTally>;
+  readonly unsaturated: boolean;
+}
+
+async function runStages({ stages, tallies, unsaturated }: Simulation, feeds: Outputs): Promise<Outputs> {
   const values: Record<string, Tensor> = { ...feeds };
   for (const { session, inputs, layers } of stages) {
     if (session) {
       const read = Object.fromEntries(inputs.map((name) => [name, values[name] as Tensor]));
       Object.assign(values, await session.run(read));
     }
-    for (const layer of layers)
-      values[layer.output.name] = simulateLayer(layer, values[layer.input.name] as Tensor, tallies.get(layer) as SaturationTally);
+    for (const layer of layers) {
+      const tally = tallies.get(layer) as SaturationTally;
+      values[layer.output.name] = simulateLayer(layer, values[layer.input.name] as Tensor, tally, unsaturated);
+    }
   }
   return values;
 }
@@ -88,6 +96,7 @@ const summary = (layer: IntegerLayer, tally: SaturationTally): LayerSaturation =
   share: tally.pairs === 0 ? 0 : tally.saturated / tally.pairs,
   maxLoss: tally.largestResult === 0 ? 0 : tally.largestChange / tally.largestResult,
   noise: tally.signal === 0 ? 0 : tally.noise / tally.signal,
+  pairs: tally.pairs,
 });
 
 export interface SaturationOptions extends SimulationOptions {
@@ -123,8 +132,8 @@ export interface SaturatingNodesOptions extends SaturationOptions {
 }
 
 /**
- * Nodes of a statically quantized model whose results saturation changes noticeably, worst first: those whose
- * weights have to give way (`weightsWithoutSaturation`) where the model is to run on x86-64 without VNNI. A dozen samples tell.
+ * Nodes of a statically quantized model whose results saturation changes noticeably, worst first: those whose weights may have to give
+ * way (`weightsWithoutSaturation`, `weightsAround128`) where the model is to run on x86-64 without VNNI. A dozen samples tell.
  */
 export async function saturatingNodes(
   model: Model,

@@ -129,13 +129,20 @@ function print(report: QuantizeReport): void {
   for (const warning of report.warnings) printNote(`warning: ${warning}`);
 }
 
+const remedies = [
+  ["scales", "coarser weights"],
+  ["uint8", "weights as uint8"],
+] as const;
+
 /** What the search kept, and how far ahead of the simplest way it came. */
 function printSearch({ recipe, divergence, trials, saturating }: NonNullable<QuantizeReport["search"]>): void {
   const simplest = trials.find(({ name }) => name === "min-max ranges");
   const beside = simplest?.divergence ? `; min-max ranges: ${simplest.divergence.toExponential(2)}` : "";
   printLine(`${recipe}: divergence from the float outputs ${divergence.toExponential(2)}${beside}; ${trials.length} ways tried`);
-  if (saturating.length > 0)
-    printLine(`coarser weights against saturation without VNNI in ${saturating.length}: ${saturating.join(", ")}`);
+  for (const [remedy, how] of remedies) {
+    const nodes = saturating.flatMap((layer) => (layer.remedy === remedy ? [layer.node] : []));
+    if (nodes.length > 0) printLine(`against saturation without VNNI, ${how} in ${nodes.length}: ${nodes.join(", ")}`);
+  }
 }
 
 function printCoverage({ summary, unfused }: NonNullable<QuantizeReport["coverage"]>): void {

@@ -60,7 +60,7 @@ const manifest: Manifest = {
     divergence: 0.01,
     trials: [{ name: hostile, divergence: 0.01, samples: 8, seconds: 1, kept: true }],
     estimators: { "activation mse": 3 },
-    saturating: [{ node: hostile, share: 0.01, noise: 0.1 }],
+    saturating: [{ node: hostile, share: 0.01, noise: 0.1, remedy: "uint8" }],
   },
   coverage: { line: hostile, unfused: [hostile] },
   withoutVnni: { metric: "top-1", with: 80, without: 79, samples: 10 },

@@ -49,14 +49,19 @@ ${tableOf([["layer", "op type", quantization?.measure ?? "", "share", "weights o
 function vnniPart({ quantization, withoutVnni }: Manifest): Markup {
   const saturating = quantization?.saturating;
   if (!saturating) return html``;
-  const rows = saturating.map(({ node, share, noise }) => [node, percent(share), exponent(noise)]);
+  const rows = saturating.map(({ node, share, noise, remedy }) => [
+    node,
+    percent(share),
+    exponent(noise),
+    remedy === "uint8" ? "uint8 weights" : "coarser scales",
+  ]);
   const accuracy = withoutVnni
     ? html`<p>${withoutVnni.metric} with VNNI ${withoutVnni.with.toFixed(2)}, without ${withoutVnni.without.toFixed(2)} (simulated bit by bit, ${withoutVnni.samples} samples).</p>`
     : html``;
   return html`<h3>Processors without VNNI</h3>${accuracy}
 ${
   rows.length > 0
-    ? html`<p>Sums of two products would saturate in 16 bits in these layers; their weights got scales that cannot.</p>${tableOf([["layer", "sums that saturated before", "noise over signal before"], ...rows], { numeric: new Set([1, 2]) })}`
-    : html`<p>No layer saturates noticeably.</p>`
+    ? html`<p>Sums of two products would saturate in 16 bits in these layers, which does harm. Where it costs no accuracy, their weights got coarser scales, with which they cannot; elsewhere the same weights are stored as uint8, whose kernels do not saturate and are slower.</p>${tableOf([["layer", "sums that saturated before", "noise over signal before", "remedy"], ...rows], { numeric: new Set([1, 2]) })}`
+    : html`<p>No layer does harm by saturating.</p>`
 }`;
 }

@@ -8,6 +8,7 @@ import { matrixForm } from "./matrix-form.ts";
 import { canSaturate, packWeights } from "./packed-weights.ts";
 import type { ProductForm } from "./product-form.ts";
 import { scalesWithoutSaturation, weightsWithoutSaturation } from "./safe-scales.ts";
+import { weightsAround128 } from "./wide-weights.ts";
 
 const normal = seededNormal(seededRandom(7));
 const randomWeight = (shape: readonly number[]): Tensor =>
@@ -94,5 +95,18 @@ g (float[1,2,4,4] x) => (float[1,2,4,4] y)
     expect(changed.get("w")?.integers).toBeUndefined();
     expect([...(changed.get("w")?.scales ?? [])]).toEqual([2 / 127, 1 / 100].map(Math.fround));
     expect(changed.get("d")).toBe(safe);
+  });
+
+  test("as uint8, what was chosen before holds, where the row's kernels take it", () => {
+    const bits = { bits: 6 };
+    const options = { nodes: new Set(["last", "first"]), choices: new Map([["v", bits]]) };
+    expect([...weightsAround128(model, row, options)]).toEqual([
+      ["v", { bits: 6, dtype: "uint8" }],
+      ["w", { dtype: "uint8" }],
+    ]);
+    const { wideDtype: _, ...weight } = row.weight;
+    expect([...weightsAround128(model, { ...row, weight }, options)]).toEqual([["v", bits]]);
+    const ops = { ...row.ops, Conv: { ...row.ops.Conv, role: "anchor" as const, weightDtype: "int8" as const } };
+    expect([...weightsAround128(model, { ...row, ops }, options)]).toEqual([["v", bits]]);
   });
 });

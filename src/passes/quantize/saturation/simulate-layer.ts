@@ -27,9 +27,9 @@ export const emptyTally = (): SaturationTally => ({
 
 /**
  * A layer's result as onnxruntime gives it on x86-64 without VNNI, bit by bit: from the uint8 input to the uint8 output, or to float
- * where no QuantizeLinear follows.
+ * where no QuantizeLinear follows. `unsaturated`: gives what it would give with VNNI, and only tallies what saturation would change.
  */
-export function simulateLayer(layer: IntegerLayer, input: Tensor, tally: SaturationTally): Tensor {
+export function simulateLayer(layer: IntegerLayer, input: Tensor, tally: SaturationTally, unsaturated = false): Tensor {
   const { weights, result } = layer;
   const { form, stride } = weights;
   const rows = form.rows(typedArray(input) as Uint8Array, input.shape, layer.zeroPoint);
@@ -42,7 +42,7 @@ export function simulateLayer(layer: IntegerLayer, input: Tensor, tally: Saturat
       const end = Math.min(start + blockRows, rows.count);
       rows.fill(group, start, end, block, stride);
       tally.saturated += accumulate(block, end - start, weights, group, sums);
-      finish(layer, rows, { group, start, count: end - start }, sums, output, tally);
+      finish(layer, rows, { group, start, count: end - start, unsaturated }, sums, output, tally);
     }
   if (form.paired) tally.pairs += (size * stride) / 2;
   return fromTypedArray(result ? "uint8" : "float32", rows.outputShape, output);
@@ -52,13 +52,14 @@ interface Block {
   readonly group: number;
   readonly start: number;
   readonly count: number;
+  readonly unsaturated: boolean;
 }
 
 /** Adds zero-point correction and bias, rescales, and where a QuantizeLinear follows rounds as MlasRequantizeOutput does. */
 function finish(
   { weights, addends, scales, result }: IntegerLayer,
   rows: ProductRows,
-  { group, start, count }: Block,
+  { group, start, count, unsaturated }: Block,
   { exact, excess }: Accumulators,
   output: Uint8Array | Float32Array,
   tally: SaturationTally,
@@ -77,7 +78,7 @@ function finish(
       const beyond = excess[column * blockRows + row] as number;
       const right = finished(sum);
       const given = beyond === 0 ? right : finished(sum + beyond);
-      output[(places[row] as number) + channel * rows.channelStep] = given;
+      output[(places[row] as number) + channel * rows.channelStep] = unsaturated ? right : given;
       const magnitude = Math.abs(right - zeroPoint);
       tally.signal += magnitude * magnitude;
       if (magnitude > tally.largestResult) tally.largestResult = magnitude;
