@@ -1,17 +1,25 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { noRealData, realData, realModel } from "../../test/real-data.ts";
 import { constantOf, contextOn, modelOf, relativeError, run, samplesOf } from "../../test/suites/ptq.ts";
 import { row } from "../../test/suites/quantize.ts";
-import { type Model, tensorOf, toFloat32 } from "../ir/index.ts";
+import { type Model, type Outputs, tensorOf, toFloat32 } from "../ir/index.ts";
+import { parseEvalConfig } from "../measure/evaluate-config.ts";
+import type { Feeds } from "../measure/latency.ts";
+import { runPass } from "../passes/manager.ts";
 import { noChoices } from "../passes/quantize/choices.ts";
 import { checkLegality } from "../passes/quantize/legality.ts";
 import type { QuantizationRow } from "../passes/quantize/row.ts";
+import { simplify } from "../passes/simplify/index.ts";
+import { ortEvaluate } from "../runtime/evaluate.ts";
 import { ortX64, ortX64NoVnni } from "../targets/onnxruntime/targets.ts";
 import { seededRandom } from "../util/random.ts";
 import type { PtqContext } from "./ptq/context.ts";
+import { divergences, mean } from "./ptq/divergence.ts";
 import { quantized } from "./ptq/quantized.ts";
 import type { Recipe } from "./ptq/recipe.ts";
 import { safeRecipe } from "./safe-recipe.ts";
 import { saturatingNodes, simulateWithoutVnni } from "./saturation.ts";
+import { openSetup } from "./setup.ts";
 
 const uniform = seededRandom(11);
 const filled = (shape: readonly number[], next: () => number) => {
@@ -122,4 +130,37 @@ test("a model in which nothing saturates comes back as it is", async () => {
   const { recipe, saturating } = await safeRecipe(context, best);
   expect(recipe).toBe(best);
   expect(saturating).toEqual([]);
+});
+
+describe.skipIf(noRealData)("on ResNet-8", () => {
+  test("one layer of ten is changed, and the file gives without VNNI what the unchanged one gives with it", async () => {
+    const setup = await openSetup({
+      evaluation: parseEvalConfig(
+        {
+          model: realModel("resnet8-cifar10-mlperf"),
+          data: realData("cifar10", "test_2000.bin.gz"),
+          preprocess: "raw-255",
+          task: "classification",
+        },
+        realData(),
+      ),
+    });
+    const resnet = setup.model.clone();
+    await runPass(simplify, resnet, {}, ortEvaluate);
+    const pictures: Feeds[] = [];
+    for await (const sample of setup.samples(undefined, { limit: 48 })) pictures.push(sample.feeds);
+    const context = await contextOn(resnet, pictures, { row: fullRange, judges: 24, classScores: true });
+    const { recipe, saturating } = await safeRecipe(context, recipeOf(resnet, context));
+    expect(saturating).toHaveLength(1);
+    const plain = await quantized(resnet, context, noChoices);
+    const fixed = await quantized(resnet, context, recipe.choices);
+    const { executor, judgeFeeds } = context;
+    const without = async (model: Model, unsaturated = false) =>
+      (await simulateWithoutVnni(model, samplesOf(judgeFeeds), { executor, unsaturated })).outputs;
+    const float = await run(resnet, judgeFeeds);
+    const kl = (outputs: readonly Outputs[]) => mean(divergences(float, outputs, true));
+    const [usual, saturated, remedied] = [await without(plain, true), await without(plain), await without(fixed)];
+    expect(kl(saturated)).toBeGreaterThan(2 * kl(usual));
+    expect(kl(remedied)).toBeLessThan(1.15 * kl(usual));
+  }, 60_000);
 });
