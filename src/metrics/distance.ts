@@ -10,6 +10,8 @@ export interface DistanceDef {
   readonly summary: string;
   /** What the number is, for reports. */
   readonly measure: string;
+  /** Above this the task suffers noticeably. */
+  readonly noticeable: number;
   /** Whether it can read such post-processed outputs. */
   readonly applies: (outputs: Outputs) => boolean;
   /** 0 is equality; quadratic in small errors. */
@@ -35,6 +37,7 @@ export const detectionDistance: DistanceDef = {
   name: "detections",
   summary: "scores and overlap of detections against the original model's",
   measure: "distance of detections",
+  noticeable: 0.03,
   applies: finite,
   between(reference, outputs) {
     if (!finite(outputs)) return Number.POSITIVE_INFINITY;

@@ -18,6 +18,8 @@ export interface PtqContext {
   readonly judgeFeeds: readonly Feeds[];
   /** Whether the outputs are class scores. */
   readonly classScores: boolean;
+  /** All inputs where there are few: variants that learn next to nothing from their inputs are compared on these. */
+  readonly compareFeeds?: readonly Feeds[];
   /** How far outputs are from the float model's. */
   readonly distance: OutputDistance;
   readonly executor: Executor;
@@ -31,6 +33,8 @@ const feedBytes = 256 * 2 ** 20;
 const madeFrom = 0.6;
 /** With fewer inputs than this all of them do both. */
 const fewest = 8;
+/** With fewer than this that judge, the others judge variants that learn next to nothing from them. */
+const fewJudges = 13;
 
 export interface ContextRequest {
   readonly setup: Pick<Setup, "task" | "executor" | "threads" | "target">;
@@ -46,11 +50,13 @@ export function contextOf({ setup, statistics, feeds, samples, options }: Contex
   const kept = feeds.slice(0, Math.max(fewest, Math.floor(feedBytes / Math.max(1, bytesOfOne))));
   const made = Math.ceil(madeFrom * kept.length);
   const few = kept.length < fewest;
+  const judges = few ? kept : kept.slice(made);
   return {
     row: searchedRow(setup.target),
     statistics,
     feeds: few ? kept : kept.slice(0, made),
-    judgeFeeds: few ? kept : kept.slice(made),
+    judgeFeeds: judges,
+    ...(judges.length < fewJudges ? { compareFeeds: kept } : {}),
     classScores: isClassScores(setup.task),
     distance: distanceOf(setup.task, samples),
     executor: setup.executor,

@@ -8,6 +8,8 @@ import { divergences } from "./divergence.ts";
 export interface OutputDistance {
   /** What the number is, for reports. */
   readonly measure: string;
+  /** Above this the task suffers noticeably. */
+  readonly noticeable: number;
   /** One number a run, 0 is equality. `feeds` are what the runs were fed: objects that the context holds. */
   between(reference: readonly Outputs[], outputs: readonly Outputs[], feeds: readonly Feeds[]): number[];
 }
@@ -15,12 +17,14 @@ export interface OutputDistance {
 /** Kullback-Leibler divergence. */
 export const classDistance: OutputDistance = {
   measure: "KL (nats)",
+  noticeable: 0.05,
   between: (reference, outputs) => divergences(reference, outputs, true),
 };
 
 /** Squared error over squared signal, channel by channel. */
 export const tensorDistance: OutputDistance = {
   measure: "relative error",
+  noticeable: 0.05,
   between: (reference, outputs) => divergences(reference, outputs, false),
 };
 
@@ -63,6 +67,7 @@ export function distanceOf(task: DistanceTask, samples: readonly PreparedSample[
   };
   return {
     measure: own.measure,
+    noticeable: own.noticeable,
     between: (reference, outputs, feeds) =>
       plain.between(reference, outputs, feeds).map((numbers, i) => {
         const original = reference[i] as Outputs;

@@ -9,6 +9,8 @@ import type { PtqContext } from "./context.ts";
 export interface QuantizeOptions {
   readonly exclude?: readonly string[];
   readonly weightBits?: number;
+  /** Moves into each bias what rounded weights shift the mean of its layer by, from float inputs. */
+  readonly biasCorrection?: boolean;
 }
 
 /** The static pass on a copy, with what was chosen. */

@@ -15,6 +15,8 @@ export interface RaceResult {
   /** Mean divergence from the float outputs over the samples that it ran. */
   readonly divergence: number;
   readonly samples: number;
+  /** Divergence of each sample that it ran. */
+  readonly values: readonly number[];
   /** Left the race early: worse than the leader by more than chance. */
   readonly dropped: boolean;
 }
@@ -71,6 +73,7 @@ export async function race(
       name,
       divergence: session ? mean(scores.map((d) => d * d)) : Number.POSITIVE_INFINITY,
       samples: scores.length,
+      values: scores.map((d) => d * d),
       dropped,
       distance: session ? mean(scores) : Number.POSITIVE_INFINITY,
     }))

@@ -1,7 +1,8 @@
-import type { Model, Node, Outputs, Value } from "../../ir/index.ts";
+import type { Model, Outputs } from "../../ir/index.ts";
+import type { Feeds } from "../../measure/latency.ts";
 import { inferShapes } from "../../ops/infer.ts";
 import type { EqualizeOptions } from "../../passes/quantize/equalize.ts";
-import { nodeKey, planQuantization, type QuantizationPlan } from "../../passes/quantize/plan.ts";
+import { planQuantization } from "../../passes/quantize/plan.ts";
 import type { RangeMethod } from "../../passes/quantize/ranges.ts";
 import { valuesToObserve } from "../../passes/quantize/static.ts";
 import type { Sensitivity } from "../manifest.ts";
@@ -10,14 +11,15 @@ import { measureSensitivity } from "../sensitivity.ts";
 import { correctBiases } from "./bias.ts";
 import type { BlockReport, ReconstructOptions } from "./block-types.ts";
 import type { PtqContext } from "./context.ts";
-import { outputsOf } from "./divergence.ts";
+import { mean, outputsOf } from "./divergence.ts";
 import { equalizedModel } from "./equalized.ts";
 import { reestimateNormalization } from "./normalization.ts";
 import { type QuantizeOptions, quantized } from "./quantized.ts";
-import { race } from "./race.ts";
+import { type RaceResult, race } from "./race.ts";
 import { type BitsOf, searchRanges, uniformRanges } from "./ranges.ts";
 import type { Recipe } from "./recipe.ts";
 import { reconstruct } from "./reconstruct.ts";
+import { suspects, workShares } from "./suspects.ts";
 
 /** What was tried, in order. */
 export interface Trial {
@@ -76,6 +78,7 @@ export async function searchQuantization(
   await search.ranges();
   await search.culprits();
   await search.sensitiveLayers();
+  await search.rangesAgain();
   await search.biases();
   await search.normalization();
   await search.reconstruction();
@@ -84,6 +87,8 @@ export async function searchQuantization(
 
 /** What float ops must bring the divergence down to: they cost time. */
 const muchBetter = 0.5;
+/** As long as the task suffers noticeably: this, less the share of the model's work that goes back to float. */
+const better = 0.95;
 
 /** Milliseconds for the ranking of layers, and its share of what is left. */
 const sensitivityMs = 60_000;
@@ -96,36 +101,11 @@ const mostFloat = 0.15;
 /** Fewer inputs than this teach nothing that holds for others. */
 const fewest = 8;
 
-/**
- * Groups of nodes beside the linear ones that may go back to float together: by kind, all of them, and those behind the last layers
- * (where a detection head joins boxes and scores, say).
- */
-function suspects(plan: QuantizationPlan): Map<string, string[]> {
-  const kinds = new Map<string, string[]>();
-  const add = (kind: string, node: Node): void => void kinds.set(kind, [...(kinds.get(kind) ?? []), nodeKey(node)]);
-  const others = [...plan.nodes.values()].filter(({ op }) => op.role !== "anchor");
-  for (const { node, op } of others) if (op.role === "follow" || op.sameScale) add(node.opType, node);
-  const tail = others.filter(({ point }) => !reachesLayer(point, plan));
-  if (kinds.size > 1)
-    kinds.set(
-      "all but linear ops",
-      others.map(({ node }) => nodeKey(node)),
-    );
-  if (tail.length > 0 && tail.length < others.length)
-    kinds.set(
-      "everything behind the last layers",
-      tail.map(({ node }) => nodeKey(node)),
-    );
-  return kinds;
-}
-
-/** Whether a layer with weights reads the value, directly or through other ops. */
-function reachesLayer(value: Value, plan: QuantizationPlan, seen = new Set<Value>()): boolean {
-  if (seen.has(value)) return false;
-  seen.add(value);
-  return [...value.uses].some(
-    ({ node }) => plan.nodes.get(node)?.op.role === "anchor" || node.outputs.some((output) => reachesLayer(output, plan, seen)),
-  );
+/** Whether a brings b's divergence down to that share, on the samples that both ran. */
+function improves(a: RaceResult, b: RaceResult, share: number): boolean {
+  const both = Math.min(a.samples, b.samples);
+  const own = both > 0 ? mean(b.values.slice(0, both)) : b.divergence;
+  return (both > 0 ? mean(a.values.slice(0, both)) : a.divergence) < share * own;
 }
 
 class Search {
@@ -135,7 +115,11 @@ class Search {
   readonly #trials: Trial[] = [];
   #blocks: readonly BlockReport[] = [];
   #sensitivity: readonly Sensitivity[] = [];
-  #reference: readonly Outputs[] = [];
+  /** The float model's outputs. */
+  readonly #references = new Map<readonly Feeds[], readonly Outputs[]>();
+  /** What competed first: ranges and equalization, nothing in float. */
+  #quick: readonly Recipe[] = [];
+  #shares: ReturnType<typeof workShares> | undefined;
   #best: Recipe | undefined;
   #divergence = Number.POSITIVE_INFINITY;
 
@@ -149,18 +133,24 @@ class Search {
     return performance.now() > (this.#options.deadline ?? Number.POSITIVE_INFINITY);
   }
 
+  /** Share of the best's divergence that the same with more nodes in float must get below. */
+  #gainFor({ options }: Recipe): number {
+    if (this.#divergence <= this.#context.distance.noticeable) return muchBetter;
+    const present = new Set(this.#best?.options.exclude);
+    this.#shares ??= workShares(this.#simplified);
+    return Math.max(muchBetter, better - this.#shares((options.exclude ?? []).filter((key) => !present.has(key))));
+  }
+
   /** Ranges, weight scales and equalization: all at once, since their race is cheap. */
   async ranges(): Promise<void> {
     const started = performance.now();
-    this.#reference = await outputsOf(this.#simplified, this.#context.judgeFeeds, this.#context.executor, {
-      threads: this.#context.threads,
-    });
     const recipes = this.#withEstimators(await this.#searched("measured ranges", this.#simplified, this.#context.statistics));
     for (const { name, ...equalize } of equalizations) {
       if (this.#late) break;
       const model = await equalizedModel(this.#simplified, this.#context, equalize);
       if (model) recipes.push(...this.#withEstimators(await this.#searched(name, model, await this.#statisticsOf(model)), name));
     }
+    this.#quick = recipes;
     await this.#compete(recipes, started);
   }
 
@@ -186,11 +176,23 @@ class Search {
           options: { ...best.options, exclude: [...(best.options.exclude ?? []), ...keys] },
         },
       }));
-      await this.#compete([best, ...tries.map(({ recipe }) => recipe)], started, muchBetter);
+      await this.#compete([best, ...tries.map(({ recipe }) => recipe)], started, { gain: (recipe) => this.#gainFor(recipe) });
       const taken = tries.find(({ recipe }) => recipe === this.#best);
       if (!taken || this.#divergence > before) break;
       left.delete(taken.kind);
     }
+  }
+
+  /** What is best with the worst ops in integers need not be so without them: other ranges, other kinds of ops. */
+  async rangesAgain(): Promise<void> {
+    const best = this.#best as Recipe;
+    const base = this.#quick.find(({ choices }) => choices === best.choices);
+    if (this.#late || !base || base.options === best.options) return;
+    const float = best.name.slice(base.name.length);
+    const others = this.#quick.filter((recipe) => recipe !== base);
+    const same = others.map((recipe) => ({ ...recipe, name: `${recipe.name}${float}`, options: best.options }));
+    await this.#compete([best, ...same], performance.now());
+    await this.culprits();
   }
 
   /** Layers that cost far more than the others go back to float: one, two, four, … of the worst, each doubling must pay. */
@@ -209,7 +211,9 @@ class Search {
       const present = this.#best as Recipe;
       const exclude = [...(best.options.exclude ?? []), ...worst.slice(0, count)];
       const name = `${best.name}, ${count} layer${count > 1 ? "s" : ""} in float`;
-      await this.#compete([present, { ...best, name, options: { ...best.options, exclude } }], started, muchBetter);
+      await this.#compete([present, { ...best, name, options: { ...best.options, exclude } }], started, {
+        gain: (recipe) => this.#gainFor(recipe),
+      });
     }
   }
 
@@ -219,8 +223,10 @@ class Search {
     const started = performance.now();
     const context = { ...this.#context, statistics: best.statistics };
     const choices = await correctBiases(best.model, context, best.choices, best.options);
-    if (choices !== best.choices)
-      await this.#compete([best, { ...best, name: `${best.name}, corrected biases`, choices }], started);
+    if (choices === best.choices) return;
+    const plain = { ...best, name: `${best.name}, biases for weights`, options: { ...best.options, biasCorrection: true } };
+    const cumulative = { ...best, name: `${best.name}, corrected biases`, choices };
+    await this.#compete([best, plain, cumulative], started, { feeds: this.#context.judgeFeeds });
   }
 
   /** BatchNormalization that could not be folded keeps its meaning behind quantized layers. */
@@ -230,7 +236,10 @@ class Search {
     const started = performance.now();
     const context = { ...this.#context, statistics: best.statistics };
     const model = await reestimateNormalization(best.model, context, best.choices, best.options);
-    if (model) await this.#compete([best, { ...best, name: `${best.name}, re-estimated normalization`, model }], started);
+    if (model)
+      await this.#compete([best, { ...best, name: `${best.name}, re-estimated normalization`, model }], started, {
+        feeds: this.#context.judgeFeeds,
+      });
   }
 
   async reconstruction(): Promise<void> {
@@ -253,7 +262,9 @@ class Search {
     // learned biases take the place of corrected ones
     const { choices, reports } = await reconstruct(best.model, context, { ...best.choices, biases: new Map() }, settings);
     this.#blocks = reports;
-    await this.#compete([best, { ...best, name: `${best.name}, learned rounding`, choices }], started);
+    await this.#compete([best, { ...best, name: `${best.name}, learned rounding`, choices }], started, {
+      feeds: this.#context.judgeFeeds,
+    });
   }
 
   result(): SearchResult {
@@ -299,17 +310,36 @@ class Search {
     return observe(model, valuesToObserve(model, row), samples(), { ...options, executor, threads, expected: feeds.length });
   }
 
-  /** The winner becomes the best. `gain`: share of the present best's divergence that another must get below. */
-  async #compete(recipes: readonly Recipe[], started: number, gain = 1): Promise<void> {
+  async #referenceOn(feeds: readonly Feeds[]): Promise<readonly Outputs[]> {
+    const { executor, threads } = this.#context;
+    const known = this.#references.get(feeds) ?? (await outputsOf(this.#simplified, feeds, executor, { threads }));
+    this.#references.set(feeds, known);
+    return known;
+  }
+
+  /**
+   * The winner becomes the best. `gain`: share of the present best's divergence that another must get below. `feeds`: what they run; what
+   * learned from some of the inputs must be judged on the others.
+   */
+  async #compete(
+    recipes: readonly Recipe[],
+    started: number,
+    {
+      gain = () => 1,
+      feeds = this.#context.compareFeeds ?? this.#context.judgeFeeds,
+    }: { readonly gain?: (recipe: Recipe) => number; readonly feeds?: readonly Feeds[] } = {},
+  ): Promise<void> {
     const entrants = [];
     for (const recipe of recipes) {
       const context = { row: this.#context.row, statistics: recipe.statistics };
       entrants.push({ name: recipe.name, model: await quantized(recipe.model, context, recipe.choices, recipe.options) });
     }
-    const results = await race(entrants, this.#reference, this.#context);
+    const results = await race(entrants, await this.#referenceOn(feeds), { ...this.#context, judgeFeeds: feeds });
     const own = results.find(({ name }) => name === this.#best?.name);
-    const enough = !own || (results[0]?.divergence ?? 0) < gain * own.divergence;
-    const first = enough ? results[0] : own;
+    const gainOf = (name: string): number => gain(recipes.find((recipe) => recipe.name === name) as Recipe);
+    const first = own
+      ? (results.slice(0, results.indexOf(own)).find((result) => improves(result, own, gainOf(result.name))) ?? own)
+      : results[0];
     const winner = recipes.find(({ name }) => name === first?.name) as Recipe;
     const changed = winner !== this.#best;
     const seconds = (performance.now() - started) / 1000;
