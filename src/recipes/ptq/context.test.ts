@@ -28,6 +28,12 @@ describe("what post-training quantization works with", () => {
     expect(judgeFeeds).toEqual(all.slice(12));
   });
 
+  test("where few are left to judge, what learns nothing from its inputs is compared on all of them", () => {
+    const all = feedsOf(20);
+    expect(contextOf(request(all)).compareFeeds).toEqual(all);
+    expect(contextOf(request(feedsOf(40))).compareFeeds).toBeUndefined();
+  });
+
   test("very few inputs do both", () => {
     const all = feedsOf(5);
     const { feeds, judgeFeeds } = contextOf(request(all));

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { contextOn, modelOf, normalFeeds, normalTensor, relativeError, run, smoothPictures } from "../../../test/suites/ptq.ts";
-import { type Model, tensorOf } from "../../ir/index.ts";
+import { type Model, type Tensor, tensorOf, toFloat32 } from "../../ir/index.ts";
+import { findTask, resolveTask } from "../../measure/task.ts";
+import { definePostprocess, detectionTensor } from "../../metrics/index.ts";
 import { noChoices } from "../../passes/quantize/choices.ts";
 import { edgesAtEight } from "../quantize-search.ts";
 import type { PtqContext } from "./context.ts";
+import { distanceOf } from "./distance.ts";
 import { divergences, mean } from "./divergence.ts";
 import { quantized } from "./quantized.ts";
 import type { Recipe } from "./recipe.ts";
@@ -125,6 +128,53 @@ describe("search for the best way to quantize", () => {
     expect(["w", "v", "u"].map((name) => weights.get(name)?.bits)).toEqual([8, 3, 8]);
     const without = await searched(model, { weightBits: 3, bitsOf }, pictures);
     expect(await errorOf(found.best)).toBeLessThan(await without.errorOf(without.found.best));
+  });
+
+  /** Fifteen channels of coordinates in thousands, and one of scores that the last layer's grid for all of them wipes out. */
+  const detector = (): Model =>
+    modelOf(
+      "(float[1,3,8,8] x) => (float[1,16,8,8] y)",
+      "a = Conv <pads = [1,1,1,1]> (x, w) r = Relu (a) c = Conv <pads = [1,1,1,1]> (r, v) s = Relu (c) y = Conv (s, u)",
+      {
+        w: normalTensor([8, 3, 3, 3], 1, 0.2),
+        v: normalTensor([8, 8, 3, 3], 2, 0.15),
+        u: normalTensor([16, 8, 1, 1], 3, 1, (value, i) => (i < 120 ? 1000 * value : 4 * value)),
+      },
+    );
+  /** Each cell is a box of one pixel. */
+  const cells = definePostprocess({
+    name: "cells",
+    summary: "a score for every cell",
+    apply: ({ y }) => {
+      const scores = toFloat32(y as Tensor).subarray(15 * 64);
+      const box = (i: number) => ({ x: i % 8, y: Math.floor(i / 8), width: 1, height: 1, classIndex: 0 });
+      return {
+        detections: detectionTensor(Array.from(scores, (score, i) => ({ ...box(i), score: 1 / (1 + Math.exp(-score)) }))),
+      };
+    },
+  });
+
+  test("a detector is judged by its detections: the last layer stays float where they suffer, though its numbers hardly do", async () => {
+    const model = detector();
+    const own = await contextOn(model, normalFeeds(model, 24), { judges: 16 });
+    const detection = findTask("detection");
+    const task = resolveTask(
+      { ...detection, metrics: [] },
+      { postprocess: [{ name: "cells" }], plugins: [{ postprocess: [cells] }] },
+    );
+    const context: PtqContext = { ...own, distance: distanceOf(task) };
+    const found = await searchQuantization(model, context, { steps: 0 });
+    expect(found.best.options.exclude).toContain("y");
+    const reference = await run(model, context.judgeFeeds);
+    const outputsFor = async (recipe: Recipe) => run(await emit(recipe, context), context.judgeFeeds);
+    const [best, full] = [await outputsFor(found.best), await outputsFor(found.full as Recipe)];
+    const costs = (outputs: typeof best): number[] => context.distance.between(reference, outputs, context.judgeFeeds);
+    expect(relativeError(reference, full)).toBeLessThan(1e-3);
+    expect(mean(costs(full))).toBeGreaterThan(0.1);
+    expect(mean(costs(best))).toBeLessThan(0.1 * mean(costs(full)));
+    // and that is what is reported
+    const ratios = [8, 12, 16].map((samples) => found.divergence / mean(costs(best).slice(0, samples)));
+    expect(Math.min(...ratios.map((ratio) => Math.abs(ratio - 1)))).toBeLessThan(1e-3);
   });
 
   test("excluded nodes stay excluded", async () => {
