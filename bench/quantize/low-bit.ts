@@ -159,7 +159,7 @@ async function memory(name: string) {
 
 const kinds: Readonly<Record<string, (name: string) => Promise<unknown>>> = {
   w4: (name) => searched(name, 4, 400),
-  "power-of-two": (name) => searched(name, 8, 150, powerOfTwoRow),
+  "power-of-two": (name) => searched(name, 8, 300, powerOfTwoRow),
   sensitivity,
   memory,
 };

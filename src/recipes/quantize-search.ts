@@ -32,7 +32,8 @@ export interface StaticSearchResult {
 }
 
 const usualMs = (bits: number): number => (bits < 8 ? 900_000 : 120_000);
-const usualSteps = (bits: number): number => (bits < 8 ? 400 : 150);
+/** Where rounding is learned, integers must have the time to settle. */
+const usualSteps = (bits: number, perChannel: boolean): number => (bits < 8 ? 400 : perChannel ? 150 : 300);
 
 /** The best static quantization that a search finds on the calibration samples, written into a new model. */
 export async function searchStatic(
@@ -55,7 +56,7 @@ export async function searchStatic(
     ...(request.exclude ? { exclude: request.exclude } : {}),
     ...(bits < 8 ? { weightBits: bits, bitsOf: edgesAtEight(simplified, context.row, bits) } : {}),
     deadline: performance.now() + (request.searchMs ?? usualMs(bits)),
-    steps: request.steps ?? usualSteps(bits),
+    steps: request.steps ?? usualSteps(bits, context.row.weight.perChannel),
   });
   const safe = setup.target.saturates ? await safeRecipe(context, found.best) : { recipe: found.best, saturating: [] };
   const { recipe } = safe;

@@ -32,6 +32,9 @@ export const shiftName = (bias: string): string => `${bias}/shift`;
 /** One unit of a bias's parameter, in units of its largest magnitude. */
 const shiftUnit = 0.02;
 
+/** One unit of a rounding's parameter, in those of the sigmoid: it has to travel further than a scale or a bias does. */
+const roundingUnit = 5;
+
 /** The stretched sigmoid reaches 0 and 1 at finite parameters. */
 const stretch = { low: -0.1, high: 1.1 };
 
@@ -46,7 +49,7 @@ function floors(tensor: Tensor, { scales, axis }: RoundedWeight): { floor: Float
   for (let i = 0; i < values.length; i++) {
     const steps = (values[i] as number) / (scales[Math.floor(i / inner) % channels] as number);
     floor[i] = Math.floor(steps);
-    parameter[i] = inverse(Math.min(0.999, Math.max(0.001, steps - Math.floor(steps))));
+    parameter[i] = inverse(Math.min(0.999, Math.max(0.001, steps - Math.floor(steps)))) / roundingUnit;
   }
   return { floor, parameter };
 }
@@ -61,20 +64,10 @@ export function learnRounding(training: TrainingGraph, { weights, biases }: Lear
   for (const weight of weights) {
     const value = initializerOf(training, weight.name);
     if (!value) continue;
-    const tensor = value.constant as Tensor;
-    const { floor, parameter } = floors(tensor, weight);
-    const v = training.parameter(roundingName(weight.name), tensorOf("float32", tensor.shape, parameter), { decay: false });
     const users = [...value.uses];
     const rounded = b.before(graph.firstNode, () => {
-      const sigmoid = b.op("Sigmoid", [v]);
-      const h = b.op("Clip", [b.add(b.mul(sigmoid, stretch.high - stretch.low), stretch.low), b.scalar(0), b.scalar(1)]);
-      pulls.push(pullOf(training, h));
-      const integers = b.op("Clip", [
-        b.add(b.constant(tensorOf("float32", tensor.shape, floor), "floor"), h),
-        b.scalar(-weight.limit),
-        b.scalar(weight.limit),
-      ]);
-      return b.mul(integers, scalesOf(training, weight, tensor));
+      const tensor = value.constant as Tensor;
+      return b.mul(learnedIntegers(training, weight, tensor, pulls), scalesOf(training, weight, tensor));
     });
     for (const { node, index } of users) node.setInput(index, rounded);
   }
@@ -82,6 +75,21 @@ export function learnRounding(training: TrainingGraph, { weights, biases }: Lear
   if (pulls.length === 0) return undefined;
   const total = pulls.reduce((sum, pull) => b.add(sum, pull));
   return b.mul(total, training.hyperparameter(roundingPull, 0));
+}
+
+/** clip(⌊w/s⌋ + h(v)); adds the weight's part of the regularizer to `pulls`. */
+function learnedIntegers(training: TrainingGraph, weight: RoundedWeight, tensor: Tensor, pulls: Value[]): Value {
+  const { b } = training;
+  const { floor, parameter } = floors(tensor, weight);
+  const v = training.parameter(roundingName(weight.name), tensorOf("float32", tensor.shape, parameter), { decay: false });
+  const sigmoid = b.op("Sigmoid", [b.mul(v, roundingUnit)]);
+  const h = b.op("Clip", [b.add(b.mul(sigmoid, stretch.high - stretch.low), stretch.low), b.scalar(0), b.scalar(1)]);
+  pulls.push(pullOf(training, h));
+  return b.op("Clip", [
+    b.add(b.constant(tensorOf("float32", tensor.shape, floor), "floor"), h),
+    b.scalar(-weight.limit),
+    b.scalar(weight.limit),
+  ]);
 }
 
 /** The scales, shaped to multiply the weight; s·e^(0.01·u) with u the parameter where they are learned. */

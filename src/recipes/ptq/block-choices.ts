@@ -1,4 +1,4 @@
-import { type Model, type Tensor, toFloat32, type Value } from "../../ir/index.ts";
+import { type Model, type Tensor, tensorOf, toFloat32, type Value } from "../../ir/index.ts";
 import { quantizeLinear } from "../../ops/quantize-linear.ts";
 import { lookupOp } from "../../ops/registry.ts";
 import { valuesByName } from "../../passes/cut.ts";
@@ -39,15 +39,29 @@ export function merged(
       integers: roundedIntegers(tensor, weight, v),
     });
   }
-  for (const node of block.layers) {
-    const index = plan.nodes.get(node)?.weight?.bias;
-    const value = index === undefined ? undefined : node.inputs[index];
-    const shift = value && pieces.get(shiftName(value.name));
-    if (value?.constant && shift) found.biases.set(nodeKey(node), shiftedBias(value.constant, shift));
+  for (const { key, value, bias } of biasesOf({ plan }, block, present)) {
+    const shift = pieces.get(shiftName(value.name));
+    if (shift) found.biases.set(key, shiftedBias(bias, shift));
   }
   for (const [name, range] of trainedRanges(part.model, pieces, settled, mode))
     for (const alias of aliases(plan, imitation.points.get(name) ?? name)) found.ranges.set(alias, range);
   return found;
+}
+
+/** Biases of the block's layers that no other node reads, as the present choices have them. */
+export function biasesOf(
+  { plan }: Pick<Subject, "plan">,
+  block: Block,
+  present: QuantizationChoices,
+): { readonly key: string; readonly value: Value; readonly bias: Tensor }[] {
+  return block.layers.flatMap((node) => {
+    const index = plan.nodes.get(node)?.weight?.bias;
+    const value = index === undefined ? undefined : node.inputs[index];
+    if (!value?.constant || value.uses.size !== 1) return [];
+    const key = nodeKey(node);
+    const chosen = present.biases.get(key);
+    return [{ key, value, bias: chosen ? tensorOf("float32", value.constant.shape, chosen) : value.constant }];
+  });
 }
 
 /** All values that share a value's scale. */

@@ -42,15 +42,17 @@ async function runOn(
   }
 }
 
+/** What the block is fed for the given inputs of the model when everything before it is quantized, and what the float model makes of them. */
 export async function collect(
   { simplified, context, options }: Subject,
   block: Block,
   part: Part,
   present: QuantizationChoices,
+  all: readonly Feeds[] = context.feeds,
 ): Promise<BlockData> {
   const targets: Record<string, Tensor>[] = [];
   let bytes = 0;
-  await runOn(cutModel(simplified, { outputs: block.outputs }), context.feeds, context, (outputs) => {
+  await runOn(cutModel(simplified, { outputs: block.outputs }), all, context, (outputs) => {
     targets.push(outputs);
     bytes += 2 * Object.values(outputs).reduce((sum, tensor) => sum + tensor.size * 4, 0);
     return bytes < cacheBytes;
@@ -59,7 +61,7 @@ export async function collect(
   const own = new Set(simplified.graph.inputs.map(({ name }) => name));
   const inner = names.filter((name) => !own.has(name));
   const inputs: Record<string, Tensor>[] = [];
-  const feeds = context.feeds.slice(0, targets.length);
+  const feeds = all.slice(0, targets.length);
   const given = feeds.map((one) => Object.fromEntries(names.flatMap((name) => (one[name] ? [[name, one[name]]] : []))));
   if (inner.length === 0) return { inputs: given, targets };
   const model = await quantized(simplified, context, present, passOptions(options));

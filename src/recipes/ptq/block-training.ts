@@ -1,26 +1,20 @@
-import { type Model, type Tensor, tensorOf, type Value } from "../../ir/index.ts";
+import type { Model, Tensor, Value } from "../../ir/index.ts";
 import { valuesByName } from "../../passes/cut.ts";
 import type { Block } from "../../passes/quantize/blocks.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
 import { powerOfTwoAbove, weightScales } from "../../passes/quantize/parameters.ts";
 import type { NodePlan } from "../../passes/quantize/plan.ts";
-import { dequantizedValues } from "../../passes/quantize/probe.ts";
 import { trainingSession } from "../../runtime/executor.ts";
 import { workerRuntime } from "../../runtime/stateful-worker.ts";
 import { compileTraining } from "../../train/compile.ts";
 import { type ActivationRange, fakeQuantize } from "../../train/fake-quantize.ts";
-import {
-  learnRounding,
-  nearestIntegers,
-  type RoundedWeight,
-  roundingExponent,
-  roundingPull,
-} from "../../train/learned-rounding.ts";
+import { learnRounding, type RoundedWeight, roundingExponent, roundingPull } from "../../train/learned-rounding.ts";
 import { optimizerSchema } from "../../train/optimizers.ts";
 import { pieceOf } from "../../train/program.ts";
 import { runTraining } from "../../train/trainer.ts";
+import type { TrainingGraph } from "../../train/training-graph.ts";
 import { EdgewrightError } from "../../util/errors.ts";
-import { merged } from "./block-choices.ts";
+import { biasesOf, merged } from "./block-choices.ts";
 import { batches, batchShapes, energyOf } from "./block-data.ts";
 import type { BlockData, Job, ReconstructOptions, Subject } from "./block-types.ts";
 
@@ -30,6 +24,7 @@ function roundedWeights(
   present: QuantizationChoices,
 ): RoundedWeight[] {
   const values = valuesByName(simplified);
+  const { reduceRange: reduced, powerOfTwo, perChannel } = context.row.weight;
   return block.layers.flatMap((node) => {
     const nodePlan = plan.nodes.get(node) as NodePlan;
     const { index, axis } = nodePlan.weight as NonNullable<NodePlan["weight"]>;
@@ -37,14 +32,11 @@ function roundedWeights(
     const tensor = values.get(name)?.constant as Tensor;
     const choice = present.weights.get(name);
     const bits = choice?.bits ?? options.weightBits ?? 8;
-    const reduced = context.row.weight.reduceRange;
     const limit = Math.min(reduced ? 63 : 127, 2 ** (bits - 1) - 1);
     const covering = choice?.scales ?? weightScales(tensor, axis, reduced, bits);
-    const scales = context.row.weight.powerOfTwo ? covering.map(powerOfTwoAbove) : covering;
-    // 8-bit grids are fine enough; powers of two are what they are
-    const learnScales = bits < 8 && !context.row.weight.powerOfTwo;
-    // and where each channel has its own, rounding to nearest is as good as it gets
-    return bits < 8 || !context.row.weight.perChannel ? [{ name, axis, limit, learnScales, scales }] : [];
+    const scales = powerOfTwo ? covering.map(powerOfTwoAbove) : covering;
+    // 8-bit grids are fine enough, and where each channel has its own, rounding to nearest is as good as it gets
+    return bits < 8 || !perChannel ? [{ name, axis, limit, scales, learnScales: bits < 8 && !powerOfTwo }] : [];
   });
 }
 
@@ -67,13 +59,11 @@ export async function train(subject: Subject, block: Block, job: Job): Promise<Q
   const { context, options } = subject;
   const { part, data, settled } = job;
   const weights = roundedWeights(subject, block, job.present);
-  const biases = biasNames(subject, block);
+  const biases = biasesOf(subject, block, job.present).map(({ value }) => value.name);
   const mode: ActivationRange = context.row.activation.powerOfTwo ? "power-of-two" : "relative";
-  const targets = part.outputs.map((name, k) => ({ name, target: block.outputs[k] as string }));
-  const energies = targets.map(({ target }) => energyOf(data.targets, target));
   const batch = batchOf(part.model, data, options.batch);
   const optimizer = optimizerSchema.parse({ name: "adam", learningRate: options.learningRate });
-  const compiled = compileTraining(options.rounding ? part.model : withRounded(part.model, weights, job.present), {
+  const compiled = compileTraining(withBiases(part.model, subject, block, job.present), {
     batch,
     trainable: [],
     inputShapes: batchShapes(data, batch),
@@ -81,17 +71,8 @@ export async function train(subject: Subject, block: Block, job: Job): Promise<Q
     optimizer,
     transforms: [(graph) => fakeQuantize(graph, { weights: [], weightScale: "max", activationRange: mode, fixed: settled })],
     extraLosses: (graph) => {
-      const pull = learnRounding(graph, { weights: options.rounding ? weights : [], biases });
-      const { b } = graph;
-      const parts = targets.flatMap(({ name, target }, k) => {
-        const output = graph.graph.outputs[k] as Value;
-        if (b.dtype(output) !== "float32") return [];
-        checkBatch(b.shape(output), data.targets[0]?.[target] as Tensor, batch);
-        const wanted = graph.dataInput(`target:${target}`, "float32", b.shape(output));
-        const width = b.shape(output)[1] ?? 1;
-        const error = b.reduceMean(b.square(b.sub(output, wanted)), undefined, false);
-        return [{ name, value: b.mul(error, width / (energies[k] as number)) }];
-      });
+      const pull = learnRounding(graph, { weights, biases });
+      const parts = targetLosses(graph, block, { ...job, batch });
       return pull ? [...parts, { name: "rounding", value: pull }] : parts;
     },
   });
@@ -111,10 +92,37 @@ export async function train(subject: Subject, block: Block, job: Job): Promise<Q
     });
     const { parameters } = await runtime.read(["parameters"]);
     const pieces = new Map(compiled.parameters.map((slot) => [slot.name, pieceOf(parameters as Tensor, slot)]));
-    return merged(subject, block, job, { weights: options.rounding ? weights : [], pieces, mode });
+    return merged(subject, block, job, { weights, pieces, mode });
   } finally {
     await runtime.close();
   }
+}
+
+/** A copy with the biases that were chosen before. */
+function withBiases(model: Model, subject: Subject, block: Block, present: QuantizationChoices): Model {
+  const copy = model.clone();
+  const values = valuesByName(copy);
+  for (const { value, bias } of biasesOf(subject, block, present)) {
+    const own = values.get(value.name);
+    if (own?.constant) copy.graph.setConstant(own, bias);
+  }
+  return copy;
+}
+
+/** What the block's results are trained towards: the float model's, each output relative to its energy. */
+function targetLosses(graph: TrainingGraph, block: Block, { part, data, batch }: Job & { batch: number }) {
+  const { b } = graph;
+  return part.outputs.flatMap((name, k) => {
+    const target = block.outputs[k] as string;
+    const output = graph.graph.outputs[k] as Value;
+    if (b.dtype(output) !== "float32") return [];
+    const shape = b.shape(output);
+    const example = data.targets[0]?.[target] as Tensor;
+    checkBatch(shape, example, batch);
+    const wanted = graph.dataInput(`target:${target}`, "float32", shape);
+    const error = b.reduceMean(b.square(b.sub(output, wanted)), undefined, false);
+    return [{ name, value: b.mul(error, (shape[1] ?? 1) / energyOf(data.targets, target)) }];
+  });
 }
 
 /** A block that writes the batch of one into its shapes cannot be trained in larger ones. */
@@ -127,22 +135,8 @@ function checkBatch(shape: readonly number[], target: Tensor, batch: number): vo
   );
 }
 
-/** A copy in which weights are what their integers stand for. */
-function withRounded(model: Model, weights: readonly RoundedWeight[], { weights: present }: QuantizationChoices): Model {
-  const copy = model.clone();
-  const values = valuesByName(copy);
-  for (const weight of weights) {
-    const value = values.get(weight.name);
-    if (!value?.constant) continue;
-    const { shape } = value.constant;
-    const integers = present.get(weight.name)?.integers ?? nearestIntegers(value.constant, weight);
-    copy.graph.setConstant(value, tensorOf("float32", shape, dequantizedValues(integers, shape, weight.scales, weight.axis)));
-  }
-  return copy;
-}
-
 /** Rounds over the samples after which a block only learns them by heart. */
-const mostRounds = 40;
+const mostRounds = 100;
 
 const stepsOf = ({ steps }: ReconstructOptions, { inputs }: BlockData, batch: number): number =>
   Math.max(20, Math.min(steps, Math.ceil((mostRounds * inputs.length) / batch)));
@@ -169,10 +163,3 @@ function pullAt(part: number, pull: number): Record<string, number> {
   const rest = Math.max(0, (part - 0.2) / 0.8);
   return { [roundingPull]: part < 0.2 ? 0 : pull * 10 ** (3 * (rest - 1)), [roundingExponent]: 2 };
 }
-
-const biasNames = ({ plan }: Subject, block: Block): string[] =>
-  block.layers.flatMap((node) => {
-    const index = plan.nodes.get(node)?.weight?.bias;
-    const value = index === undefined ? undefined : node.inputs[index];
-    return value?.constant && value.uses.size === 1 ? [value.name] : [];
-  });

@@ -12,8 +12,6 @@ export interface ReconstructOptions extends QuantizeOptions {
   readonly learningRate: number;
   /** Strength of the pull towards whole integers at the end. */
   readonly pull: number;
-  /** Learn how weights are rounded; else ranges and biases only. */
-  readonly rounding: boolean;
   readonly seed: number;
   /** No block is begun after this moment (performance.now()); what was tuned so far is kept. */
   readonly deadline?: number;

@@ -41,9 +41,8 @@ const net = (): Model =>
 const options = (more: Partial<ReconstructOptions> = {}): ReconstructOptions => ({
   steps: 300,
   batch: 16,
-  learningRate: 0.2,
-  pull: 1,
-  rounding: true,
+  learningRate: 0.1,
+  pull: 0.3,
   seed: 1,
   ...more,
 });
@@ -127,18 +126,6 @@ describe("reconstruction at three bits", () => {
     const first = (await reconstruct(model, context, before, short)).choices;
     expect((await reconstruct(model, context, before, short)).choices).toEqual(first);
     expect((await reconstruct(model, context, before, { ...short, seed: 2 })).choices).not.toEqual(first);
-  });
-
-  test("without rounding, weights keep their integers to nearest while ranges and biases move", async () => {
-    const { choices } = await reconstruct(
-      model,
-      context,
-      before,
-      options({ weightBits: bits, steps: 100, learningRate: 0.1, rounding: false }),
-    );
-    for (const name of ["w", "v", "u"]) expect(choices.weights.get(name)).toEqual(before.weights.get(name));
-    expect(choices.biases.size).toBe(3);
-    expect(await errorOf(model, context, choices, feeds)).toBeLessThan(0.9 * (await errorOf(model, context, before, feeds)));
   });
 
   test("a block that training makes worse keeps its choices", async () => {

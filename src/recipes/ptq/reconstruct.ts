@@ -4,10 +4,11 @@ import { type Block, blocksOf } from "../../passes/quantize/blocks.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
 import { nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
 import { imitate } from "../imitation.ts";
+import { withMirrored } from "./augment.ts";
 import { collect, errorOf, split } from "./block-data.ts";
 import { cutImitation, groupNames } from "./block-part.ts";
 import { trainWhole } from "./block-training.ts";
-import { type BlockReport, passOptions, type ReconstructOptions, type Subject } from "./block-types.ts";
+import { type BlockReport, type Part, passOptions, type ReconstructOptions, type Subject } from "./block-types.ts";
 import type { PtqContext } from "./context.ts";
 
 /**
@@ -56,7 +57,7 @@ async function tuneBlock(subject: Subject, block: Block, present: QuantizationCh
   const { simplified, context, options } = subject;
   const imitation = await imitate(simplified, { ...context, ...present, ...passOptions(options) });
   const part = cutImitation(imitation, block);
-  const { data, held } = split(await collect(subject, block, part, present));
+  const { data, held } = await dataOf(subject, block, part, present);
   const before = await errorOf(subject, block, present, held);
   const trained = await trainWhole(subject, block, { part, imitation, data, present, settled });
   const after = trained ? await errorOf(subject, block, trained, held) : Number.POSITIVE_INFINITY;
@@ -71,4 +72,12 @@ async function tuneBlock(subject: Subject, block: Block, present: QuantizationCh
       seconds: (performance.now() - started) / 1000,
     },
   };
+}
+
+/** What a block learns from, mirrored pictures included, and what decides whether it learned something: inputs that judge, where there are any. */
+async function dataOf(subject: Subject, block: Block, part: Part, present: QuantizationChoices) {
+  const { feeds, judgeFeeds } = subject.context;
+  const data = await collect(subject, block, part, present, withMirrored(feeds));
+  if (feeds === judgeFeeds) return split(data);
+  return { data, held: await collect(subject, block, part, present, judgeFeeds) };
 }

@@ -9,17 +9,18 @@ import type { Sensitivity } from "../manifest.ts";
 import { observe } from "../observe.ts";
 import { measureSensitivity } from "../sensitivity.ts";
 import { correctBiases } from "./bias.ts";
-import type { BlockReport, ReconstructOptions } from "./block-types.ts";
+import type { BlockReport } from "./block-types.ts";
 import type { PtqContext } from "./context.ts";
 import { mean, outputsOf } from "./divergence.ts";
 import { equalizedModel } from "./equalized.ts";
+import { learned } from "./learned.ts";
 import { reestimateNormalization } from "./normalization.ts";
 import { type QuantizeOptions, quantized } from "./quantized.ts";
 import { type RaceResult, race } from "./race.ts";
 import { type BitsOf, searchRanges, uniformRanges } from "./ranges.ts";
 import type { Recipe } from "./recipe.ts";
-import { reconstruct } from "./reconstruct.ts";
 import { suspects, workShares } from "./suspects.ts";
+import { widerWeights } from "./wider.ts";
 
 /** What was tried, in order. */
 export interface Trial {
@@ -76,6 +77,7 @@ export async function searchQuantization(
 ): Promise<SearchResult> {
   const search = new Search(simplified, context, options);
   await search.ranges();
+  await search.lowBitLayers();
   await search.culprits();
   await search.sensitiveLayers();
   await search.rangesAgain();
@@ -173,7 +175,7 @@ class Search {
         recipe: {
           ...best,
           name: `${best.name}, ${kind} in float`,
-          options: { ...best.options, exclude: [...(best.options.exclude ?? []), ...keys] },
+          options: { ...best.options, exclude: [...new Set([...(best.options.exclude ?? []), ...keys])] },
         },
       }));
       await this.#compete([best, ...tries.map(({ recipe }) => recipe)], started, { gain: (recipe) => this.#gainFor(recipe) });
@@ -195,14 +197,29 @@ class Search {
     await this.culprits();
   }
 
-  /** Layers that cost far more than the others go back to float: one, two, four, … of the worst, each doubling must pay. */
-  async sensitiveLayers(): Promise<void> {
-    const left = (this.#options.deadline ?? Number.POSITIVE_INFINITY) - performance.now();
-    if (left <= 0) return;
+  /** Layers that bear low-bit weights worst get 8 bits where they hold few numbers. */
+  async lowBitLayers(): Promise<void> {
+    const bits = this.#options.weightBits ?? 8;
+    if (bits >= 8 || this.#late) return;
     const started = performance.now();
     const best = this.#best as Recipe;
+    const wider = widerWeights(best, this.#context, await this.#ranking(best), bits);
+    if (wider) await this.#compete([best, wider.recipe], started, { gain: () => muchBetter });
+  }
+
+  /** What each layer costs by itself, as far as there is time. */
+  async #ranking(best: Recipe): Promise<readonly Sensitivity[]> {
+    const left = (this.#options.deadline ?? Number.POSITIVE_INFINITY) - performance.now();
     const context = { ...this.#context, statistics: best.statistics };
-    this.#sensitivity = await measureSensitivity(best, context, { timeMs: Math.min(sensitivityMs, sensitivityShare * left) });
+    return left <= 0 ? [] : measureSensitivity(best, context, { timeMs: Math.min(sensitivityMs, sensitivityShare * left) });
+  }
+
+  /** Layers that cost far more than the others go back to float: one, two, four, … of the worst, each doubling must pay. */
+  async sensitiveLayers(): Promise<void> {
+    if (this.#late) return;
+    const started = performance.now();
+    const best = this.#best as Recipe;
+    this.#sensitivity = await this.#ranking(best);
     const worst = this.#sensitivity.map(({ node }) => node);
     const most = Math.max(2, Math.floor(mostFloat * worst.length));
     for (let count = 1; count <= most && !this.#late; count *= 2) {
@@ -247,24 +264,9 @@ class Search {
     const best = this.#best as Recipe;
     if (steps === 0 || this.#late || this.#context.feeds.length < fewest) return;
     const started = performance.now();
-    const context = { ...this.#context, statistics: best.statistics };
-    const settings: ReconstructOptions = {
-      ...best.options,
-      steps,
-      batch: 16,
-      // parameters must be able to cross zero within the steps that there are
-      learningRate: Math.min(0.1, Math.max(0.003, 6 / steps)),
-      pull: 0.1,
-      rounding: true,
-      seed: 1,
-      ...(this.#options.deadline === undefined ? {} : { deadline: this.#options.deadline }),
-    };
-    // learned biases take the place of corrected ones
-    const { choices, reports } = await reconstruct(best.model, context, { ...best.choices, biases: new Map() }, settings);
-    this.#blocks = reports;
-    await this.#compete([best, { ...best, name: `${best.name}, learned rounding`, choices }], started, {
-      feeds: this.#context.judgeFeeds,
-    });
+    const { recipe, blocks, held } = await learned(best, this.#context, { steps, deadline: this.#options.deadline });
+    this.#blocks = blocks;
+    await this.#compete([best, recipe], started, { feeds: held });
   }
 
   result(): SearchResult {
