@@ -58,6 +58,12 @@ describe("distance of detections", () => {
     expect(between([box(0, 0.8)], [box(0, 0.8), box(1, 0.4)])).toBeCloseTo(0.16 / 1.64, 6);
   });
 
+  test("a set without faint detections, or without any, has been cut at a threshold", () => {
+    expect(detectionDistance.hides(outputs(...scene))).toBe(true);
+    expect(detectionDistance.hides(outputs())).toBe(true);
+    expect(detectionDistance.hides(outputs(...scene, box(400, 0.01)))).toBe(false);
+  });
+
   test("reads rows of six finite numbers", () => {
     expect(detectionDistance.applies(outputs())).toBe(true);
     expect(detectionDistance.applies({ scores: tensorOf("float32", [1, 6], [0, 0, 1, 1, 1, 0]) })).toBe(false);

@@ -14,6 +14,8 @@ export interface DistanceDef {
   readonly noticeable: number;
   /** Whether it can read such post-processed outputs. */
   readonly applies: (outputs: Outputs) => boolean;
+  /** Whether such outputs hide what fell just short of a threshold: the distance then jumps where something crosses it. */
+  readonly hides: (outputs: Outputs) => boolean;
   /** 0 is equality; quadratic in small errors. */
   readonly between: (reference: Outputs, outputs: Outputs) => number;
 }
@@ -21,6 +23,8 @@ export interface DistanceDef {
 /** Where post-processes leave one detection a row: x, y, width, height, score, class. */
 const outputName = "detections";
 const width = 6;
+/** A post-process that shows no detection as faint as this has cut them off. */
+const faint = 0.05;
 
 const finite = (outputs: Outputs): boolean => {
   const tensor = outputs[outputName];
@@ -39,6 +43,7 @@ export const detectionDistance: DistanceDef = {
   measure: "distance of detections",
   noticeable: 0.03,
   applies: finite,
+  hides: (outputs) => detectionsIn(outputs).every(({ score }) => score > faint),
   between(reference, outputs) {
     if (!finite(outputs)) return Number.POSITIVE_INFINITY;
     const expected = detectionsIn(reference);
