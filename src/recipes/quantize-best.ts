@@ -22,6 +22,9 @@ const mostFeeds = 160;
 /** Milliseconds for the search where there is no time budget, and its share of one. */
 const usualSearchMs = 120_000;
 const searchShare = 0.4;
+/** The same for layers that saturate. */
+const usualSafeMs = 60_000;
+const safeShare = 0.2;
 /** What the search left in float may not be worth its time: both are measured. */
 const allInteger: FloatNodes = { exclude: [], name: "int8-full", title: "INT8 static" };
 
@@ -36,7 +39,9 @@ export async function quantizeBest(run: OptimizeRun, start: Start): Promise<void
   const deadline = performance.now() + Math.min(usualSearchMs, searchShare * run.millisecondsLeft);
   const found = await searchQuantization(simplified, context, { deadline });
   const safe = run.setup.target.saturates && !run.outOfTime;
-  const { recipe, saturating } = safe ? await safeRecipe(context, found.best) : { recipe: found.best, saturating: null };
+  const { recipe, saturating } = safe
+    ? await safeRecipe(context, found.best, { timeMs: Math.min(usualSafeMs, safeShare * run.millisecondsLeft) })
+    : { recipe: found.best, saturating: null };
   run.manifest.quantization = summary(found, context, saturating);
   await run.save();
   const candidate = await run.tryCandidate(recipeCandidate(context, recipe), simplified, baseline);

@@ -112,6 +112,14 @@ test("a layer that saturates and does no harm is left alone", async () => {
   const { recipe, saturating } = await safeRecipe(context, best);
   expect(saturating.map(({ node }) => node)).toEqual(["a"]);
   expect([...recipe.choices.weights.keys()]).toEqual(["u"]);
+  // without the time to find that out, both get the remedy that changes no number
+  const hurried = await safeRecipe(context, best, { timeMs: 0 });
+  expect(new Map(hurried.saturating.map(({ node, remedy }) => [node, remedy]))).toEqual(
+    new Map([
+      ["a", "uint8"],
+      ["b", "uint8"],
+    ]),
+  );
 });
 
 test("a model in which nothing saturates comes back as it is", async () => {

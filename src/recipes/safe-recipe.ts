@@ -4,7 +4,7 @@ import { weightsWithoutSaturation } from "../passes/quantize/saturation/safe-sca
 import { weightsAround128 } from "../passes/quantize/saturation/wide-weights.ts";
 import type { QuantizationSearch } from "./manifest.ts";
 import type { PtqContext } from "./ptq/context.ts";
-import { divergences, mean, outputsOf } from "./ptq/divergence.ts";
+import { mean, outputsOf } from "./ptq/divergence.ts";
 import { quantized } from "./ptq/quantized.ts";
 import type { Recipe } from "./ptq/recipe.ts";
 import { type LayerSaturation, saturatingNodes, simulateWithoutVnni } from "./saturation.ts";
@@ -17,6 +17,12 @@ const mostPairs = 5e9;
 
 /** Noise over signal of a layer below which it cannot matter: a hundredth of what rounding weights to 8 bits makes. */
 const leastNoise = 1e-5;
+
+/** Noise that by itself is worth a remedy where there is no time to measure what it does to the outputs. */
+const harmfulNoise = 1e-3;
+
+/** Milliseconds after which nothing more is measured. */
+const usualMs = 60_000;
 
 /**
  * What saturation that is left may add to the divergence from the float outputs: what cannot be told from chance on the inputs (one
@@ -34,10 +40,15 @@ type Saturating = NonNullable<QuantizationSearch["saturating"]>;
 /**
  * One file for every CPU: layers that do harm by saturating on x86-64 without VNNI get a remedy, as few as possible; the others stay as
  * they are. As uint8 around 128 a layer computes exactly what it computes with VNNI, at the price of slower kernels; scales that cannot
- * saturate cost no time, and replace it where they cost no accuracy either. Both are measured on the inputs that judge.
+ * saturate cost no time, and replace it where they cost no accuracy either. Both are measured on the inputs that judge. After the time
+ * limit (default a minute) every layer that noticeably saturates and was not looked at gets the remedy that changes no number.
  */
-export async function safeRecipe(context: PtqContext, best: Recipe): Promise<{ recipe: Recipe; saturating: Saturating }> {
-  const trials = new Trials(context, best);
+export async function safeRecipe(
+  context: PtqContext,
+  best: Recipe,
+  { timeMs = usualMs }: { readonly timeMs?: number } = {},
+): Promise<{ recipe: Recipe; saturating: Saturating }> {
+  const trials = new Trials(context, best, performance.now() + timeMs);
   const harmful = await trials.harmful();
   if (harmful.length === 0) return { recipe: best, saturating: [] };
   const remedies = await trials.remedies(harmful.map(({ node }) => node));
@@ -51,11 +62,17 @@ class Trials {
   readonly #context: PtqContext;
   readonly #best: Recipe;
   readonly #usual: Remedy;
+  readonly #deadline: number;
 
-  constructor(context: PtqContext, best: Recipe) {
+  constructor(context: PtqContext, best: Recipe, deadline: number) {
     this.#context = context;
     this.#best = best;
+    this.#deadline = deadline;
     this.#usual = context.row.weight.wideDtype ? "uint8" : "scales";
+  }
+
+  get #late(): boolean {
+    return performance.now() > this.#deadline;
   }
 
   recipe(remedies: ReadonlyMap<string, Remedy>): Recipe {
@@ -73,23 +90,28 @@ class Trials {
     const probed = samplesOf(judgeFeeds.slice(0, looked));
     const probe = { ...this.#simulation(), unsaturated: true, leastNoise };
     const found = await saturatingNodes(await this.#emitted(new Map()), probed, probe);
-    if (found.length === 0) return [];
+    const noisy = found.filter(({ noise }) => noise > harmfulNoise);
+    if (found.length === 0 || this.#late) return noisy;
     const pairs = found.reduce((sum, layer) => sum + layer.pairs, 0) / probed.length;
     const feeds = judgeFeeds.slice(0, Math.max(fewestInputs, Math.min(mostInputs, Math.floor(mostPairs / pairs))));
     const harm = await this.#harmOn(feeds, found);
     if (await harm.none([])) return [];
     const alone = new Map<LayerSaturation, number>();
-    for (const layer of found) if (found.length > 1) alone.set(layer, await harm.of(found.filter((other) => other !== layer)));
+    for (const layer of found) {
+      if (this.#late) return noisy;
+      if (found.length > 1) alone.set(layer, await harm.of(found.filter((other) => other !== layer)));
+    }
     const ordered = found.sort((a, b) => (alone.get(b) ?? 0) - (alone.get(a) ?? 0));
-    const holds = (count: number): Promise<boolean> => harm.none(ordered.slice(0, count));
-    return ordered.slice(0, await fewest(found.length, holds));
+    const holds = async (count: number): Promise<boolean> => !this.#late && harm.none(ordered.slice(0, count));
+    const count = await fewest(found.length, holds);
+    return this.#late ? noisy : ordered.slice(0, count);
   }
 
   /** What saturation does to outputs where some of the `found` layers have a remedy. */
   async #harmOn(feeds: readonly Feeds[], found: readonly LayerSaturation[]) {
     const reference = await this.#outputs(this.#best.model, feeds);
     const unsaturated = await this.#outputs(await this.#emitted(this.#all(found)), feeds);
-    const usual = this.#distances(reference, unsaturated);
+    const usual = this.#distances(reference, unsaturated, feeds);
     const outputsWith = async (remedied: readonly LayerSaturation[], inputs: readonly Feeds[]): Promise<Outputs[]> => {
       const model = await this.#emitted(this.#all(remedied));
       return (await simulateWithoutVnni(model, samplesOf(inputs), this.#simulation())).outputs;
@@ -97,10 +119,10 @@ class Trials {
     return {
       of: async (remedied: readonly LayerSaturation[]): Promise<number> => {
         const outputs = await outputsWith(remedied, feeds.slice(0, looked));
-        return mean(this.#distances(unsaturated.slice(0, looked), outputs));
+        return mean(this.#distances(unsaturated.slice(0, looked), outputs, feeds));
       },
       none: async (remedied: readonly LayerSaturation[]): Promise<boolean> => {
-        const distances = this.#distances(reference, await outputsWith(remedied, feeds));
+        const distances = this.#distances(reference, await outputsWith(remedied, feeds), feeds);
         const added = distances.map((distance, i) => distance - (usual[i] as number));
         return mean(added) <= harmless.amount + Math.max(harmless.share * mean(usual), standardError(added));
       },
@@ -112,11 +134,12 @@ class Trials {
     const { judgeFeeds } = this.#context;
     const reference = await this.#outputs(this.#best.model, judgeFeeds);
     const distance = async (remedies: ReadonlyMap<string, Remedy>): Promise<number> =>
-      mean(this.#distances(reference, await this.#outputs(await this.#emitted(remedies), judgeFeeds)));
+      mean(this.#distances(reference, await this.#outputs(await this.#emitted(remedies), judgeFeeds), judgeFeeds));
     let chosen = new Map(nodes.map((node) => [node, this.#usual]));
     const limit = (1 + scalesMargin) * (await distance(chosen));
     for (const node of [...nodes].reverse()) {
       if (chosen.get(node) === "scales") continue;
+      if (this.#late) break;
       const tried = new Map(chosen).set(node, "scales");
       if ((await distance(tried)) <= limit) chosen = tried;
     }
@@ -142,8 +165,8 @@ class Trials {
     return outputsOf(model, feeds, executor, { threads }, options);
   }
 
-  #distances(reference: readonly Outputs[], outputs: readonly Outputs[]): number[] {
-    return divergences(reference, outputs, this.#context.classScores);
+  #distances(reference: readonly Outputs[], outputs: readonly Outputs[], feeds: readonly Feeds[]): number[] {
+    return this.#context.distance.between(reference, outputs, feeds);
   }
 }
 
