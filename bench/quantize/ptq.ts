@@ -57,14 +57,14 @@ async function measure(name: string, draw: number, { setup, evaluation, calibrat
 }
 
 type Row = Awaited<ReturnType<typeof measure>>;
-const known: Row[] = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : [];
 for (const name of names) {
   const drawn = await draws(name);
   for (const draw of drawn.calibration.keys()) {
     const row = await measure(name, draw, drawn);
+    // read anew: another process may be measuring other models
+    const known: Row[] = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : [];
     const others = known.filter((other) => other.model !== name || other.draw !== draw);
-    known.splice(0, known.length, ...others, row);
-    writeFileSync(path, `${JSON.stringify(known, null, 1)}\n`);
+    writeFileSync(path, `${JSON.stringify([...others, row], null, 1)}\n`);
     process.stdout.write(
       `${name} ${draw}: ${row.recipe}; ${row.metric} ${row.value.toFixed(2)} (${row.change.toFixed(2)}), agreement ${row.agreement?.toFixed(2)}, KL ${row.kl?.toExponential(2)}, SQNR ${row.sqnr.toFixed(1)}, ${row.seconds.toFixed(0)} s\n`,
     );

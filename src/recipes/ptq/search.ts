@@ -137,7 +137,9 @@ class Search {
 
   /** Share of the best's divergence that the same with more nodes in float must get below. */
   #gainFor({ options }: Recipe): number {
-    if (this.#divergence <= this.#context.distance.noticeable) return muchBetter;
+    // of low-bit weights a file is wanted that is small
+    const low = (this.#options.weightBits ?? 8) < 8;
+    if (low || this.#divergence <= this.#context.distance.noticeable) return muchBetter;
     const present = new Set(this.#best?.options.exclude);
     this.#shares ??= workShares(this.#simplified);
     return Math.max(muchBetter, better - this.#shares((options.exclude ?? []).filter((key) => !present.has(key))));
