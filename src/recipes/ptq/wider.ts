@@ -9,7 +9,7 @@ import type { Recipe } from "./recipe.ts";
 
 /** What wider weights may add to the file, as a share of all low-bit weights' bytes. */
 const mostBytes = 0.01;
-/** Below this multiple of its even share of the divergence a layer is like the others. */
+/** A layer that costs no more than this multiple of the mean of those that keep low bits is like the others. */
 const outlier = 1;
 
 interface Layer {
@@ -34,12 +34,16 @@ export function widerWeights(
   let left = mostBytes * [...layers.values()].reduce((sum, layer) => sum + (layer.bits < 8 ? bytes(layer) : 0), 0);
   const weights = new Map(best.choices.weights);
   const raised: string[] = [];
-  for (const { node, share } of sensitivity) {
-    const layer = layers.get(node);
-    if (!layer || layer.bits >= 8 || share * sensitivity.length < outlier) continue;
+  // worst first: with each one that is taken out, the mean that the next must exceed is lower
+  const low = sensitivity.filter(({ node }) => (layers.get(node)?.bits ?? 8) < 8);
+  let rest = low.reduce((sum, { divergence }) => sum + divergence, 0);
+  for (const { node, divergence } of low) {
+    const layer = layers.get(node) as Layer;
+    if (divergence * (low.length - raised.length) <= outlier * rest) break;
     const added = ((8 - layer.bits) / 8) * layer.tensor.size;
     if (added > left) continue;
     left -= added;
+    rest -= divergence;
     weights.set(layer.weight, eightBits(layer, context));
     raised.push(node);
   }
