@@ -68,6 +68,7 @@ export const quantizeReportSchema = z.object({
       recipe: z.string(),
       divergence: z.number(),
       trials: quantizationSchema.shape.trials,
+      wider: z.array(z.string()).describe("Layers that kept 8 bits because fewer hurt them most"),
       saturating: z.array(z.object({ node: z.string(), remedy: z.enum(["scales", "uint8"]) })),
     })
     .optional(),
@@ -198,7 +199,13 @@ async function runSearch(request: QuantizeRequest, prepared: Prepared, options: 
     notes,
     samples,
     replaced: result.model,
-    search: { recipe: found.best.name, divergence: found.divergence, trials: [...found.trials], saturating: [...saturating] },
+    search: {
+      recipe: found.best.name,
+      divergence: found.divergence,
+      trials: [...found.trials],
+      wider: [...found.wider],
+      saturating: [...saturating],
+    },
   };
 }
 

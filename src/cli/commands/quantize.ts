@@ -135,10 +135,11 @@ const remedies = [
 ] as const;
 
 /** What the search kept, and how far ahead of the simplest way it came. */
-function printSearch({ recipe, divergence, trials, saturating }: NonNullable<QuantizeReport["search"]>): void {
+function printSearch({ recipe, divergence, trials, wider, saturating }: NonNullable<QuantizeReport["search"]>): void {
   const simplest = trials.find(({ name }) => name === "min-max ranges");
   const beside = simplest?.divergence ? `; min-max ranges: ${simplest.divergence.toExponential(2)}` : "";
   printLine(`${recipe}: divergence from the float outputs ${divergence.toExponential(2)}${beside}; ${trials.length} ways tried`);
+  if (wider.length > 0) printLine(`8 bits all the same in ${wider.length}: ${wider.join(", ")}`);
   for (const [remedy, how] of remedies) {
     const nodes = saturating.flatMap((layer) => (layer.remedy === remedy ? [layer.node] : []));
     if (nodes.length > 0) printLine(`against saturation without VNNI, ${how} in ${nodes.length}: ${nodes.join(", ")}`);
