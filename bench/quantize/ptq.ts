@@ -25,7 +25,7 @@ import { draws, evaluateFile, modelFeeds, ptqModels } from "./ptq-draws.ts";
 const path = fileURLToPath(new URL("ptq.json", import.meta.url));
 const names = process.argv.length > 2 ? process.argv.slice(2) : ptqModels;
 /** Seconds after which nothing new is begun. */
-const seconds = 180;
+const seconds = 300;
 
 async function* from(samples: readonly PreparedSample[]): AsyncGenerator<PreparedSample> {
   yield* samples;
