@@ -6,7 +6,7 @@ import type { Candidate, QuantizationSearch } from "./manifest.ts";
 import type { Baseline } from "./measure-candidate.ts";
 import { mixedCandidates } from "./mixed.ts";
 import type { OptimizeRun } from "./optimize-run.ts";
-import { contextOf, type PtqContext } from "./ptq/context.ts";
+import { contextOf, type PtqContext, searchThreads } from "./ptq/context.ts";
 import type { Recipe } from "./ptq/recipe.ts";
 import { type SearchResult, searchQuantization } from "./ptq/search.ts";
 import { safeRecipe } from "./safe-recipe.ts";
@@ -60,9 +60,6 @@ async function contextFor(run: OptimizeRun, { baseline, source }: Start): Promis
   const feeds = samples.map((sample) => sample.feeds);
   return { ...contextOf({ setup, statistics: source.statistics, feeds, samples, options }), threads: searchThreads };
 }
-
-/** Nothing is timed meanwhile, so the search may use what the machine has. */
-const searchThreads = 2;
 
 function summary(found: SearchResult, context: PtqContext, saturating: QuantizationSearch["saturating"]): QuantizationSearch {
   const estimators: Record<string, number> = {};

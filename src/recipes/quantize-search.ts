@@ -7,7 +7,7 @@ import type { ActivationStatistics } from "../passes/quantize/statistics.ts";
 import { ortEvaluate } from "../runtime/evaluate.ts";
 import type { RunOptions } from "../util/progress.ts";
 import { realSamples } from "./drive.ts";
-import { contextOf } from "./ptq/context.ts";
+import { contextOf, searchThreads } from "./ptq/context.ts";
 import type { BitsOf } from "./ptq/ranges.ts";
 import { type SearchResult, searchQuantization } from "./ptq/search.ts";
 import { safeRecipe } from "./safe-recipe.ts";
@@ -51,7 +51,8 @@ export async function searchStatic(
   const bits = request.weightBits ?? 8;
   const session = await setup.executor.load(setup.modelPath, { threads: setup.threads });
   const samples = await realSamples(setup.task, session, source.samples, limit).finally(() => session.release());
-  const context = contextOf({ setup, statistics, feeds: samples.map(({ feeds }) => feeds), samples, options });
+  const feeds = samples.map(({ feeds: own }) => own);
+  const context = { ...contextOf({ setup, statistics, feeds, samples, options }), threads: searchThreads };
   const found = await searchQuantization(simplified, context, {
     ...(request.exclude ? { exclude: request.exclude } : {}),
     ...(bits < 8 ? { weightBits: bits, bitsOf: edgesAtEight(simplified, context.row, bits) } : {}),

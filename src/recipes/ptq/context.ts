@@ -27,6 +27,9 @@ export interface PtqContext {
   readonly options: RunOptions;
 }
 
+/** Nothing is timed during a search, so it may use what the machine has. */
+export const searchThreads = 2;
+
 /** Bytes of inputs that are kept in memory, however many samples there are. */
 const feedBytes = 256 * 2 ** 20;
 /** Share of the inputs that things are made from; the others judge. */
