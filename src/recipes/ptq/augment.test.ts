@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { int64Tensor, type Tensor, tensorOf, toFloat32 } from "../../ir/index.ts";
-import { withMirrored } from "./augment.ts";
+import { withViews } from "./augment.ts";
 
 const counted = (shape: readonly number[]): Tensor =>
   tensorOf(
@@ -14,7 +14,7 @@ describe("mirrored pictures", () => {
     { layout: "NCHW", shape: [1, 3, 16, 20], at: (c: number, y: number, x: number) => (c * 16 + y) * 20 + x },
     { layout: "NHWC", shape: [1, 16, 20, 3], at: (c: number, y: number, x: number) => (y * 20 + x) * 3 + c },
   ])("$layout: columns change places, rows and channels do not", ({ shape, at }) => {
-    const [one, mirrored] = withMirrored([{ x: counted(shape) }]);
+    const [one, mirrored] = withViews([{ x: counted(shape) }]);
     const [before, after] = [one, mirrored].map((feeds) => toFloat32(feeds?.x as Tensor)) as [Float32Array, Float32Array];
     for (const [c, y, x] of [
       [0, 0, 0],
@@ -27,8 +27,8 @@ describe("mirrored pictures", () => {
 
   test("twice mirrored is the same again", () => {
     const feeds = [{ x: counted([2, 1, 16, 17]) }];
-    const [, once] = withMirrored(feeds);
-    const [, twice] = withMirrored([once as { x: Tensor }]);
+    const [, once] = withViews(feeds);
+    const [, twice] = withViews([once as { x: Tensor }]);
     expect(twice).toEqual(feeds[0]);
   });
 
@@ -39,13 +39,13 @@ describe("mirrored pictures", () => {
       { x: counted([1, 8, 16, 16]) },
       { x: counted([1, 1, 8, 8]) },
     ];
-    expect(withMirrored(others)).toEqual(others);
+    expect(withViews(others)).toEqual(others);
     const many = new Array(1024).fill({ x: counted([1, 1, 16, 16]) });
-    expect(withMirrored(many)).toHaveLength(1024);
+    expect(withViews(many)).toHaveLength(1024);
   });
 
   test("inputs beside the picture are passed on", () => {
-    const [, mirrored] = withMirrored([{ x: counted([1, 1, 16, 16]), size: counted([1, 2]) }]);
+    const [, mirrored] = withViews([{ x: counted([1, 1, 16, 16]), size: counted([1, 2]) }]);
     expect(toFloat32(mirrored?.size as Tensor)).toEqual(Float32Array.of(0, 1));
   });
 });

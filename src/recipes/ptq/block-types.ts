@@ -1,4 +1,5 @@
 import type { Model, Tensor } from "../../ir/index.ts";
+import type { Feeds } from "../../measure/latency.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
 import type { QuantizationPlan } from "../../passes/quantize/plan.ts";
 import type { Imitation } from "../imitation.ts";
@@ -32,6 +33,8 @@ export interface Subject {
   readonly plan: QuantizationPlan;
   readonly context: PtqContext;
   readonly options: ReconstructOptions;
+  /** Inputs of the model that blocks learn from. */
+  readonly taught: readonly Feeds[];
 }
 
 export interface Part {

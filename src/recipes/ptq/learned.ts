@@ -41,7 +41,7 @@ export async function learned(best: Recipe, context: PtqContext, { steps, deadli
     steps,
     batch: 16,
     // integers have to travel; ranges and biases alone are all but right already
-    learningRate: rounds ? 0.1 : Math.min(0.1, 6 / steps),
+    learningRate: rounds ? 0.03 : Math.min(0.1, 6 / steps),
     pull: 0.1,
     seed: 1,
     ...(deadline === undefined ? {} : { deadline }),

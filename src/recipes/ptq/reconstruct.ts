@@ -4,7 +4,7 @@ import { type Block, blocksOf } from "../../passes/quantize/blocks.ts";
 import type { QuantizationChoices } from "../../passes/quantize/choices.ts";
 import { nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
 import { imitate } from "../imitation.ts";
-import { withMirrored } from "./augment.ts";
+import { withViews } from "./augment.ts";
 import { collect, errorOf, split } from "./block-data.ts";
 import { cutImitation, groupNames } from "./block-part.ts";
 import { trainWhole } from "./block-training.ts";
@@ -25,7 +25,7 @@ export async function reconstruct(
   const model = simplified.clone();
   inferShapes(model);
   const plan = planQuantization(model, context.row, new Set(options.exclude));
-  const subject: Subject = { simplified: model, plan, context, options };
+  const subject: Subject = { simplified: model, plan, context, options, taught: withViews(context.feeds) };
   const reports: BlockReport[] = [];
   const settled = new Set<string>();
   const blocks = blocksOf(model, plan);
@@ -74,10 +74,10 @@ async function tuneBlock(subject: Subject, block: Block, present: QuantizationCh
   };
 }
 
-/** What a block learns from, mirrored pictures included, and what decides whether it learned something: inputs that judge, where there are any. */
+/** What a block learns from, other views of pictures included, and what decides whether it learned something: inputs that judge, where there are any. */
 async function dataOf(subject: Subject, block: Block, part: Part, present: QuantizationChoices) {
   const { feeds, judgeFeeds } = subject.context;
-  const data = await collect(subject, block, part, present, withMirrored(feeds));
+  const data = await collect(subject, block, part, present, subject.taught);
   if (feeds === judgeFeeds) return split(data);
   return { data, held: await collect(subject, block, part, present, judgeFeeds) };
 }
