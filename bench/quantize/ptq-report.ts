@@ -113,6 +113,8 @@ Three draws of calibration samples (100, or a quarter of small sets), the same f
 deviation over the draws. "Change" is the metric minus FP32's (points for %, else the metric's unit). The peer's column is the best of all its
 settings in hindsight, by that very change; edgewright gives one file, chosen without labels. On models with a few hundred evaluation samples a
 point is a handful of samples: closeness to FP32 (agreement, KL, SQNR) tells the quantizers apart better.
+NNCF leaves no quantizer behind most convolutions, and onnxruntime then runs them in float: in its optimized graph of the first draw's files all 113 of
+YOLOX-nano, all 61 of proxyless and 39 of 52 of MobileNetV2 are float. Ours run in integers but for the layers named.
 
 | model | edgewright | best peer setting | its change | difference | SQNR dB | best peer SQNR dB |
 | --- | --: | --- | --: | --: | --: | --: |
