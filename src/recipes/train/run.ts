@@ -4,7 +4,7 @@ import { prefetch, type SampleStore, type TrainingBatch, trainingBatches } from 
 import type { Model, Tensor } from "../../ir/index.ts";
 import { trainingSession } from "../../runtime/executor.ts";
 import { loadExecutor } from "../../runtime/executors.ts";
-import { fileDigest, loadModel, saveModel } from "../../runtime/model-file.ts";
+import { loadModel, saveModel } from "../../runtime/model-file.ts";
 import type { StatefulRuntime } from "../../runtime/stateful.ts";
 import { workerRuntime } from "../../runtime/stateful-worker.ts";
 import { autoTune, type TuningCache } from "../../train/autotune.ts";
