@@ -38,3 +38,7 @@ export async function realSamples(
   }
   return found.slice(0, count);
 }
+
+/** Unlabelled samples of nothing but what the model is fed. */
+export const samplesOf = (feeds: readonly Feeds[]): PreparedSample[] =>
+  feeds.map((one, i) => ({ id: String(i), origin: String(i), feeds: one, target: undefined, geometry: {} }));

@@ -2,6 +2,7 @@ import type { Model, Outputs } from "../ir/index.ts";
 import type { Feeds } from "../measure/latency.ts";
 import { weightsWithoutSaturation } from "../passes/quantize/saturation/safe-scales.ts";
 import { weightsAround128 } from "../passes/quantize/saturation/wide-weights.ts";
+import { samplesOf } from "./drive.ts";
 import type { QuantizationSearch } from "./manifest.ts";
 import type { PtqContext } from "./ptq/context.ts";
 import { mean, outputsOf } from "./ptq/divergence.ts";
@@ -169,9 +170,6 @@ class Trials {
     return this.#context.distance.between(reference, outputs, feeds);
   }
 }
-
-const samplesOf = (feeds: readonly Feeds[]) =>
-  feeds.map((one, i) => ({ id: String(i), origin: String(i), feeds: one, target: undefined, geometry: {} }));
 
 /** Of the mean; nothing is left to chance with less than eight values. */
 function standardError(values: readonly number[]): number {

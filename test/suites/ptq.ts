@@ -1,10 +1,11 @@
-import { type Model, type Outputs, type PreparedSample, type Tensor, tensorOf, toFloat32 } from "../../src/ir/index.ts";
+import { type Model, type Outputs, type Tensor, tensorOf, toFloat32 } from "../../src/ir/index.ts";
 import { parseModel } from "../../src/ir/parse.ts";
 import type { Feeds } from "../../src/measure/latency.ts";
 import { inferShapes } from "../../src/ops/infer.ts";
 import { planQuantization, type QuantizationPlan } from "../../src/passes/quantize/plan.ts";
 import type { QuantizationRow } from "../../src/passes/quantize/row.ts";
 import { valuesToObserve } from "../../src/passes/quantize/static.ts";
+import { samplesOf } from "../../src/recipes/drive.ts";
 import { observe } from "../../src/recipes/observe.ts";
 import type { PtqContext } from "../../src/recipes/ptq/context.ts";
 import { classDistance, tensorDistance } from "../../src/recipes/ptq/distance.ts";
@@ -69,8 +70,7 @@ export const smoothPictures = (count: number, seed: number): Feeds[] =>
     return { x: normalTensor([1, 3, 8, 8], 7000 + seed + k, 0.1, pixel) };
   });
 
-export const samplesOf = (feeds: readonly Feeds[]): PreparedSample[] =>
-  feeds.map((one, i) => ({ id: String(i), origin: String(i), feeds: one, target: undefined, geometry: {} }));
+export { samplesOf };
 
 export const planOf = (model: Model, own: QuantizationRow = row): QuantizationPlan => {
   inferShapes(model);
@@ -88,7 +88,7 @@ export async function contextOn(
   const statistics = await observe(model, watched, stream(samplesOf(made)), { executor: ortNode });
   const judgeFeeds = judges > 0 ? feeds.slice(-judges) : made;
   const distance = classScores ? classDistance : tensorDistance;
-  return { row: own, statistics, feeds: made, judgeFeeds, classScores, distance, executor: ortNode, threads: 1, options: {} };
+  return { row: own, statistics, feeds: made, judgeFeeds, distance, executor: ortNode, threads: 1, options: {} };
 }
 
 export const run = (model: Model, feeds: readonly Feeds[]): Promise<Outputs[]> => outputsOf(model, feeds, ortNode);

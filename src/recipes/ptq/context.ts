@@ -5,7 +5,7 @@ import type { ActivationStatistics } from "../../passes/quantize/statistics.ts";
 import type { Executor } from "../../runtime/executor.ts";
 import type { RunOptions } from "../../util/progress.ts";
 import type { Setup } from "../setup.ts";
-import { distanceOf, isClassScores, type OutputDistance } from "./distance.ts";
+import { distanceOf, type OutputDistance } from "./distance.ts";
 
 /** What every step of post-training quantization works with. */
 export interface PtqContext {
@@ -16,8 +16,6 @@ export interface PtqContext {
   readonly feeds: readonly Feeds[];
   /** Others, on which variants are judged; the same ones where there are too few. */
   readonly judgeFeeds: readonly Feeds[];
-  /** Whether the outputs are class scores. */
-  readonly classScores: boolean;
   /** All inputs where there are few: variants that learn next to nothing from their inputs are compared on these. */
   readonly compareFeeds?: readonly Feeds[];
   /** How far outputs are from the float model's. */
@@ -60,7 +58,6 @@ export function contextOf({ setup, statistics, feeds, samples, options }: Contex
     feeds: few ? kept : kept.slice(0, made),
     judgeFeeds: judges,
     ...(judges.length < fewJudges ? { compareFeeds: kept } : {}),
-    classScores: isClassScores(setup.task),
     distance: distanceOf(setup.task, samples),
     executor: setup.executor,
     threads: setup.threads,

@@ -35,7 +35,7 @@ export const tensorDistance: OutputDistance = {
 const plainShare = 0.01;
 
 /** Known by what the task is compared by. */
-export const isClassScores = ({ fidelity }: Pick<ResolvedTask, "fidelity">): boolean =>
+const isClassScores = ({ fidelity }: Pick<ResolvedTask, "fidelity">): boolean =>
   fidelity.some(({ definition }) => definition.name === "kl");
 
 /**

@@ -2,6 +2,7 @@ import type { Model } from "../../ir/index.ts";
 import type { EqualizeOptions } from "../../passes/quantize/equalize.ts";
 import type { RangeMethod } from "../../passes/quantize/ranges.ts";
 import { valuesToObserve } from "../../passes/quantize/static.ts";
+import { samplesOf } from "../drive.ts";
 import { observe } from "../observe.ts";
 import type { PtqContext } from "./context.ts";
 import { equalizedModel } from "./equalized.ts";
@@ -68,8 +69,7 @@ function withEstimators(first: Recipe, context: PtqContext, prefix?: string): Re
 
 function statisticsOf(model: Model, { row, feeds, executor, threads, options }: PtqContext): Promise<Recipe["statistics"]> {
   const samples = async function* () {
-    for (const [i, one] of feeds.entries())
-      yield { id: String(i), feeds: one, origin: String(i), target: undefined, geometry: {} };
+    yield* samplesOf(feeds);
   };
   return observe(model, valuesToObserve(model, row), samples(), { ...options, executor, threads, expected: feeds.length });
 }

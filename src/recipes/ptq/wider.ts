@@ -1,6 +1,6 @@
 import type { Tensor } from "../../ir/index.ts";
 import { inferShapes } from "../../ops/infer.ts";
-import { bestWeightScales, powerOfTwoAbove } from "../../passes/quantize/parameters.ts";
+import { bestWeightScales } from "../../passes/quantize/parameters.ts";
 import { nodeKey, planQuantization } from "../../passes/quantize/plan.ts";
 import type { WeightChoice } from "../../passes/quantize/weights.ts";
 import type { Sensitivity } from "../manifest.ts";
@@ -66,6 +66,6 @@ function layersOf({ model, choices, options }: Recipe, { row }: PtqContext, lowB
 }
 
 function eightBits({ tensor, axis }: Layer, { row: { weight } }: PtqContext): WeightChoice {
-  const scales = bestWeightScales(tensor, axis, { reduced: weight.reduceRange, bits: 8, powerOfTwo: weight.powerOfTwo });
-  return { bits: 8, scales: weight.powerOfTwo ? scales.map(powerOfTwoAbove) : scales };
+  const options = { reduced: weight.reduceRange, bits: 8, powerOfTwo: weight.powerOfTwo };
+  return { bits: 8, scales: bestWeightScales(tensor, axis, options) };
 }

@@ -26,14 +26,24 @@ export interface SafeWeightOptions {
 export function weightsWithoutSaturation(
   model: Model,
   row: QuantizationRow,
-  { nodes, choices = new Map() }: SafeWeightOptions = {},
+  options: SafeWeightOptions = {},
+): Map<string, WeightChoice> {
+  return rechosen(model, row, options, (plan, weight, choice) => safeChoice(plan, weight, row, choice));
+}
+
+/** The choices so far with what `choose` says of the weights of the given nodes; undefined leaves a weight as it is. */
+export function rechosen(
+  model: Model,
+  row: QuantizationRow,
+  { nodes, choices = new Map() }: SafeWeightOptions,
+  choose: (plan: NodePlan, weight: Tensor, choice: WeightChoice) => WeightChoice | undefined,
 ): Map<string, WeightChoice> {
   inferShapes(model);
   const result = new Map(choices);
   for (const plan of planQuantization(model, row).nodes.values()) {
     if (!plan.weight || (nodes && !nodes.has(nodeKey(plan.node)))) continue;
     const value = plan.node.inputs[plan.weight.index] as Value;
-    const choice = safeChoice(plan, value.constant as Tensor, row, choices.get(value.name) ?? {});
+    const choice = choose(plan, value.constant as Tensor, choices.get(value.name) ?? {});
     if (choice) result.set(value.name, choice);
   }
   return result;
